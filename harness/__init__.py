@@ -1,0 +1,1 @@
+"""The engine of limpet: it drives a balancer, records what happened and judges it."""
