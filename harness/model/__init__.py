@@ -1,0 +1,1 @@
+"""The pure heart: contracts, cookies, history, oracle, statistics. No sockets, no clock, no files."""

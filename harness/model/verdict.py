@@ -1,0 +1,211 @@
+"""Verdicts, the result of one behaviour, and what a whole run's exit code says."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+from limpet.harness.model.violation import Violation
+
+
+class Verdict(StrEnum):
+    """What limpet says about one behaviour of one target."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    KNOWN_DEVIATION = "known deviation"
+    OBSERVED = "observed"
+    INCONCLUSIVE = "inconclusive"
+    NOT_PROMISED = "not promised"
+    NOT_CHECKABLE = "not checkable"
+    SETUP_FAILED = "setup failed"
+    HARNESS_ERROR = "harness error"
+
+
+# Worst first. "Worst of the variants" must never hide an accusation behind a failure of limpet's own, nor call a
+# row held because one of its variants could be checked and another could not be decided.
+_WORST_FIRST = (
+    Verdict.BROKEN,
+    Verdict.HARNESS_ERROR,
+    Verdict.SETUP_FAILED,
+    Verdict.INCONCLUSIVE,
+    Verdict.KNOWN_DEVIATION,
+    Verdict.NOT_CHECKABLE,
+    Verdict.OBSERVED,
+    Verdict.HELD,
+    Verdict.NOT_PROMISED,
+)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of a row from those of its variants.
+
+    Raises:
+        ValueError: there are none.
+    """
+    return min(verdicts, key=_WORST_FIRST.index)
+
+
+class ExitCode(IntEnum):
+    """What the process says to the shell."""
+
+    HELD = 0
+    BROKEN = 1
+    USAGE = 2
+    SETUP = 3
+    HARNESS = 4
+    UNDECIDED = 5
+
+
+class RequirementRef(msgspec.Struct, frozen=True):
+    """A requirement as the reports show it; ``level`` is must, should or observe."""
+
+    id: str
+    level: str
+    text: str
+    sources: tuple[str, ...]
+    status: str = "documented"
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One step of a scenario in words, ``t`` seconds after its start."""
+
+    t: float
+    text: str
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The outcome of one behaviour, or one variant of it, on one target.
+
+    ``decided`` counts the requests and samples that could have shown a violation; ``requests`` all that were sent;
+    ``waited`` and ``wall`` are seconds; ``certainty`` states error rate and smallest visible fault rate in words;
+    ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none).
+    ``emulation`` is set where the bundled balancer plays the product: then nothing is said about the product.
+    """
+
+    target: str
+    product: str
+    profile: str
+    behaviour: str
+    variant: str = ""
+    verdict: Verdict
+    reason: str
+    emulation: bool = False
+    doc: str = ""
+    requirements: tuple[RequirementRef, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    observations: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    decided: int = 0
+    requests: int = 0
+    waited: float = 0.0
+    wall: float = 0.0
+    certainty: str = ""
+    history: str = ""
+    detail: str = ""
+
+    @property
+    def name(self) -> str:
+        """``failover.modes[hang]``, or the behaviour alone where it has no variants."""
+        return f"{self.behaviour}[{self.variant}]" if self.variant else self.behaviour
+
+    @property
+    def key(self) -> str:
+        """Target, profile, behaviour and variant: the same in every run (the Allure history id)."""
+        return f"{self.target}/{self.profile}/{self.name}"
+
+    @property
+    def only_should(self) -> bool:
+        """Whether nothing stronger than a *should* stands behind it: broken, it fails only a strict run."""
+        return bool(self.requirements) and all(each.level != "must" for each in self.requirements)
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """What must be held for exit 0: globs over behaviour names, and for which target ("" for all)."""
+
+    pattern: str
+    target: str = ""
+
+    def concerns(self, result: Result) -> bool:
+        """Whether this gate speaks about that result."""
+        return self.target in ("", result.target) and (
+            fnmatch.fnmatchcase(result.name, self.pattern) or fnmatch.fnmatchcase(result.behaviour, self.pattern)
+        )
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """The exit code of a run and the sentences that explain it."""
+
+    code: ExitCode
+    reasons: tuple[str, ...]
+    summary: str
+
+
+_SATISFIES = {Verdict.HELD, Verdict.KNOWN_DEVIATION}
+_PROMISED = {Verdict.HELD, Verdict.BROKEN, Verdict.KNOWN_DEVIATION, Verdict.INCONCLUSIVE, Verdict.NOT_CHECKABLE,
+             Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR}  # fmt: skip
+
+
+def judge_run(results: Sequence[Result], gates: Sequence[Gate] = (), *, strict: bool = False) -> Judgement:
+    """The exit code of a run: 3 when nothing could start, else 1, 4, 3 (some rows), 5, 0, whichever applies first."""
+    reasons: list[str] = []
+    broken = [each for each in results if each.verdict is Verdict.BROKEN and (strict or not each.only_should)]
+    harness = [each for each in results if each.verdict is Verdict.HARNESS_ERROR]
+    setup = [each for each in results if each.verdict is Verdict.SETUP_FAILED]
+    checked = [each for each in results if each.verdict in _SATISFIES | {Verdict.BROKEN, Verdict.OBSERVED}]
+    gated = [reason for gate in gates if (reason := _missed(gate, results))]
+
+    if setup and not checked and not harness:
+        code = ExitCode.SETUP
+        reasons.append(f"nothing could be started: {setup[0].reason}")
+    elif broken:
+        code = ExitCode.BROKEN
+        reasons += [f"broken: {each.target} {each.name}: {each.reason}" for each in broken[:5]]
+        if len(broken) > 5:
+            reasons.append(f"broken: and {len(broken) - 5} more")
+    elif harness:
+        code = ExitCode.HARNESS
+        reasons.append(f"limpet itself failed in {len(harness)} rows, first {harness[0].name}: {harness[0].reason}")
+    elif setup:
+        code = ExitCode.SETUP
+        reasons.append(f"{len(setup)} rows could not be set up, first {setup[0].name}: {setup[0].reason}")
+    elif gated:
+        code = ExitCode.UNDECIDED
+    elif not any(each.verdict in _SATISFIES for each in results):
+        code = ExitCode.UNDECIDED
+        reasons.append("nothing was checked")
+    else:
+        code = ExitCode.HELD
+    return Judgement(code, tuple(reasons + gated), summarize(results))
+
+
+def _missed(gate: Gate, results: Sequence[Result]) -> str:
+    """Why a gate is not satisfied ("" when it is). Rows that the contract does not promise cannot satisfy it."""
+    place = f" on {gate.target}" if gate.target else ""
+    concerned = [each for each in results if gate.concerns(each)]
+    if not concerned:
+        return f'required "{gate.pattern}"{place}: no behaviour of that name was run'
+    undecided = [
+        each for each in concerned if each.verdict not in _SATISFIES | {Verdict.NOT_PROMISED, Verdict.OBSERVED}
+    ]
+    if undecided:
+        first = undecided[0]
+        return f'required "{gate.pattern}"{place}: {first.name} is {first.verdict}: {first.reason}'
+    if not any(each.verdict in _SATISFIES for each in concerned):
+        first = concerned[0]
+        return f'required "{gate.pattern}"{place}: {first.name} is {first.verdict}: {first.reason}'
+    return ""
+
+
+def summarize(results: Sequence[Result]) -> str:
+    """The last line: ``held 12 of 48 promised, 36 not checkable``."""
+    promised = [each for each in results if each.verdict in _PROMISED]
+    counts = {verdict: sum(each.verdict is verdict for each in results) for verdict in Verdict}
+    parts = [f"held {counts[Verdict.HELD]} of {len(promised)} promised"]
+    for verdict in _WORST_FIRST:
+        if verdict not in (Verdict.HELD, Verdict.NOT_PROMISED) and counts[verdict]:
+            parts.append(f"{counts[verdict]} {verdict}")
+    return ", ".join(parts)
