@@ -1,0 +1,287 @@
+"""The readable client: one user with a session, a cookie jar, a browser's headers and a source address."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import requests
+import urllib3
+from requests.cookies import RequestsCookieJar
+
+from limpet.harness.clients.base import (
+    REQUEST_HEADER,
+    CookieJar,
+    Endpoint,
+    Exchange,
+    Failure,
+    Identify,
+    Recorder,
+    by_headers,
+    record_received,
+)
+from limpet.harness.clients.sockets import blame
+from limpet.harness.clients.transport import TARGET_ERRORS, Wire, WireAdapter, origin
+from limpet.harness.model.errors import HarnessFault, LimpetFault
+from limpet.harness.model.history import Header, Sent
+
+MAX_BODY = 64 * 1024 * 1024
+_TARGET = re.compile(r"[!-~]+")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FORBIDDEN = re.compile(r"[\r\n\0]|^[ \t]|[ \t]$")
+
+
+class _NoJar(RequestsCookieJar):
+    """Stores nothing: cookies are the business of limpet's own jar."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Ignore the response's cookies."""
+
+
+class _Session(requests.Session):
+    """A session without an opinion: no redirects (not even a look at Location), no environment, no own headers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.headers.clear()
+        self.cookies = _NoJar()
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Never: a redirect is a response like any other."""
+
+
+class HttpClient:
+    """One simulated user. Not for several threads at once: each takes its own ``another()``.
+
+    Args:
+        endpoint: the balancer.
+        recorder: where the history goes.
+        name: who this is, in the history and the report.
+        source: local address to come from, None for the kernel's choice.
+        jar: keeps the cookies; None for a client that drops them all.
+        headers: sent with every request (a persona's browser and language).
+        timeout: seconds that a whole exchange may take, connecting included.
+        identify: how to tell from a response which backend gave it.
+        keep: keep the connection between requests; False opens a new one for each.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        recorder: Recorder,
+        *,
+        name: str,
+        source: str | None = None,
+        jar: CookieJar | None = None,
+        headers: Sequence[Header] = (),
+        timeout: float = 10.0,
+        identify: Identify = by_headers,
+        keep: bool = True,
+    ) -> None:
+        self.endpoint = endpoint
+        self.name = name
+        self.source = source
+        self.jar = jar
+        self.headers = tuple(headers)
+        self.timeout = timeout
+        self.keep = keep
+        self._recorder = recorder
+        self._identify = identify
+        self._jar_lock = threading.Lock()
+        self._adapter = WireAdapter(endpoint, source)
+        self._session = _Session()
+        self._session.mount(f"{endpoint.scheme}://", self._adapter)
+
+    def another(self) -> HttpClient:
+        """The same user (name, address, jar, headers) with a further connection, for requests at the same time."""
+        twin = HttpClient(
+            self.endpoint,
+            self._recorder,
+            name=self.name,
+            source=self.source,
+            jar=self.jar,
+            headers=self.headers,
+            timeout=self.timeout,
+            identify=self._identify,
+            keep=self.keep,
+        )
+        twin._jar_lock = self._jar_lock
+        return twin
+
+    def get(self, path: str = "/", *, headers: Sequence[Header] = (), cookie: str | None = None) -> Exchange:
+        """GET."""
+        return self.request("GET", path, headers=headers, cookie=cookie)
+
+    def head(self, path: str = "/", *, headers: Sequence[Header] = (), cookie: str | None = None) -> Exchange:
+        """HEAD."""
+        return self.request("HEAD", path, headers=headers, cookie=cookie)
+
+    def post(
+        self, path: str = "/", body: bytes = b"", *, headers: Sequence[Header] = (), chunked: bool = False
+    ) -> Exchange:
+        """POST."""
+        return self.request("POST", path, headers=headers, body=body, chunked=chunked)
+
+    def put(
+        self, path: str = "/", body: bytes = b"", *, headers: Sequence[Header] = (), chunked: bool = False
+    ) -> Exchange:
+        """PUT."""
+        return self.request("PUT", path, headers=headers, body=body, chunked=chunked)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Sequence[Header] = (),
+        body: bytes | None = None,
+        chunked: bool = False,
+        cookie: str | None = None,
+        new_connection: bool = False,
+        timeout: float | None = None,
+        note: str = "",
+    ) -> Exchange:
+        """Send one request and read its whole response; cookies are taken from and put into the jar.
+
+        Args:
+            method: HTTP method.
+            path: request target, sent as it is.
+            headers: further headers; one of the same name as a client's header replaces it.
+            body: request body.
+            chunked: send the body in chunks instead of with a Content-Length.
+            cookie: the raw ``Cookie`` header instead of the jar's, "" for none.
+            new_connection: close a kept connection first.
+            timeout: seconds for this exchange, None for the client's.
+            note: a word for the history.
+
+        Raises:
+            SetupFault: this machine cannot send.
+            HarnessFault: the scenario asks for what only ``RawConnection`` can send.
+        """
+        if new_connection or not self.keep:
+            self._adapter.close()
+        identity = self._recorder.request_id()
+        prepared = self._prepare(method, path, self._stated(method, path, identity, headers, cookie), body, chunked)
+        sent: list[Sent] = []
+
+        def on_sent(wire: Wire, at: float) -> None:
+            record = Sent(
+                id=identity,
+                t=at,
+                client=self.name,
+                connection=wire.id,
+                source=wire.local[0],
+                method=wire.method,
+                path=wire.target,
+                headers=tuple(wire.lines),
+                offset=self._recorder.offset(),
+                port=wire.local[1],
+                note=note,
+            )
+            sent.append(record)
+            self._recorder.add(record)
+
+        wire = self._adapter.wire
+        wire.on_sent = on_sent
+        wire.deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        status, fields, content = 0, [], bytearray()
+        error: Failure = ""
+        detail = ""
+        try:
+            response = self._session.send(prepared, stream=True, allow_redirects=False)
+            raw = cast("urllib3.HTTPResponse", response.raw)
+            status, fields = raw.status, wire.fields
+            self._store(path, fields)
+            while piece := raw.read(65536, decode_content=False):
+                content += piece
+                if len(content) > MAX_BODY:
+                    raise ValueError(f"a body of more than {MAX_BODY} bytes")
+        except (*TARGET_ERRORS, ValueError) as err:
+            if not sent:  # not even tried: none of the target's doing
+                self._adapter.close()
+                raise
+            error, detail = blame(origin(err))
+            if wire.requests > 1:
+                detail = f"{detail}; request {wire.requests} of a kept connection"
+        except LimpetFault:
+            self._adapter.close()
+            raise
+        arrived = time.monotonic()
+        if error or not self.keep or status == 101:
+            self._adapter.close()
+        return record_received(
+            self._recorder,
+            sent[0],
+            status=status,
+            headers=fields,
+            body=bytes(content),
+            error=error,
+            detail=detail,
+            identify=self._identify,
+            arrived=arrived,
+        )
+
+    def close(self) -> None:
+        """Close the connection; the client may be used again and then opens a new one."""
+        self._adapter.close()
+
+    def __enter__(self) -> HttpClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _store(self, path: str, fields: Sequence[Header]) -> None:
+        lines = [value for name, value in fields if name.lower() == "set-cookie"]
+        if lines and self.jar is not None:
+            with self._jar_lock:
+                self.jar.store(self.endpoint.base_url + path, lines)
+
+    def _stated(
+        self, method: str, path: str, identity: str, headers: Sequence[Header], cookie: str | None
+    ) -> list[Header]:
+        """Every header of the request, in the order it is sent, but for those that frame its body."""
+        own = {name.lower() for name, _ in headers}
+        stated: list[Header] = [("Host", self.endpoint.authority)] if "host" not in own else []
+        stated += [(name, value) for name, value in self.headers if name.lower() not in own]
+        stated += headers
+        names = {name.lower() for name, _ in stated}
+        if "accept-encoding" not in names:
+            stated.append(("Accept-Encoding", "identity"))
+        if cookie is None and self.jar is not None and "cookie" not in names:
+            with self._jar_lock:
+                cookie = self.jar.header(self.endpoint.base_url + path, method=method)
+        if cookie:
+            stated.append(("Cookie", cookie))
+        stated.append((REQUEST_HEADER, identity))
+        for name, value in stated:
+            if not _NAME.fullmatch(name) or _FORBIDDEN.search(value):
+                raise HarnessFault(f"header {name!r}: {value!r} needs a RawConnection", where=f"client {self.name}")
+        if len({name.lower() for name, _ in stated}) < len(stated):
+            raise HarnessFault("a header twice needs a RawConnection", where=f"client {self.name}")
+        return [(name, _latin(value)) for name, value in stated]
+
+    def _prepare(
+        self, method: str, path: str, headers: list[Header], body: bytes | None, chunked: bool
+    ) -> requests.PreparedRequest:
+        if not _TARGET.fullmatch(path) or not path.startswith("/"):
+            raise HarnessFault(f"path {path!r} needs a RawConnection", where=f"client {self.name}")
+        pieces = [body[: len(body) // 2], body[len(body) // 2 :]] if body else [b""]
+        data = iter(pieces) if chunked else body
+        base = self.endpoint.base_url
+        prepared = self._session.prepare_request(requests.Request(method, base, headers=dict(headers), data=data))
+        prepared.url = base + path  # not through requests, which would tidy it
+        return prepared
+
+
+def _latin(value: str) -> str:
+    """The value as text that latin-1 can carry: what goes beyond is sent as UTF-8."""
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8").decode("latin-1")
+    return value

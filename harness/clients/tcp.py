@@ -1,0 +1,178 @@
+"""The client below layer 7: limpet's echo protocol, whose first line carries the request id.
+
+The client sends ``LIMPET <id> [hold=<seconds>]``, the backend answers ``LIMPET <id> <backend> <instance> <peer>``,
+each ended by a newline.
+"""
+
+from __future__ import annotations
+
+import time
+
+from limpet.harness.clients.base import Endpoint, Exchange, Failure, Recorder, record_received
+from limpet.harness.clients.sockets import Stream, blame, connection_id, local_name, open_stream, reset
+from limpet.harness.clients.wire import Malformed
+from limpet.harness.model.history import Header, Sent
+
+MAX_LINE = 4096
+
+
+class TcpClient:
+    """One simulated user of a TCP service. Not for several threads at once.
+
+    Args:
+        endpoint: the balancer.
+        recorder: where the history goes.
+        name: who this is, in the history.
+        source: local address, None for the kernel's choice.
+        source_port: fixed local port, None for an ephemeral one. End such connections with ``reset``: after a
+            close the kernel keeps the pair of addresses busy for a while.
+        timeout: seconds that a whole exchange may take, connecting included.
+        keep: keep the connection between asks; False opens a new one for each.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        recorder: Recorder,
+        *,
+        name: str,
+        source: str | None = None,
+        source_port: int | None = None,
+        timeout: float = 10.0,
+        keep: bool = True,
+    ) -> None:
+        self.endpoint = endpoint
+        self.name = name
+        self.source = source
+        self.timeout = timeout
+        self.keep = keep
+        self._source_port = source_port
+        self._recorder = recorder
+        self._sock: Stream | None = None
+        self._id = ""
+        self._local: tuple[str, int] = (source or "", 0)
+
+    def connect(self) -> str:
+        """Open the connection without asking anything; "" or the error that the target caused.
+
+        Raises:
+            SetupFault: this machine is to blame.
+        """
+        try:
+            self._open(time.monotonic() + self.timeout)
+        except OSError as err:
+            return blame(err)[0]
+        return ""
+
+    def ask(self, hold: float | None = None, *, note: str = "") -> Exchange:
+        """Ask the backend behind the connection who it is.
+
+        Args:
+            hold: seconds that the backend shall wait before it answers.
+            note: a word for the history.
+
+        Returns:
+            The exchange: method "TCP", status 0, the answer's last word as header ``Peer``.
+        """
+        identity = self._recorder.request_id()
+        if not self.keep:
+            self.close()
+        begun = time.monotonic()
+        error: Failure = ""
+        detail = ""
+        headers: tuple[Header, ...] = ()
+        words: list[str] = []
+        line = b""
+        failed: OSError | None = None
+        try:
+            self._open(begun + self.timeout)
+        except OSError as err:
+            failed = err
+        sent = Sent(
+            id=identity,
+            t=begun if failed else time.monotonic(),
+            client=self.name,
+            connection=self._id,
+            source=self._local[0],
+            method="TCP",
+            path="",
+            offset=self._recorder.offset(),
+            port=self._local[1],
+            note=note,
+        )
+        self._recorder.add(sent)
+        try:
+            if failed is not None:
+                raise failed
+            line = self._exchange(identity, hold, begun + self.timeout)
+            words = _words(line, identity)
+            headers = (("Peer", words[2]),)
+        except (OSError, EOFError, Malformed) as err:
+            error, detail = blame(err)
+        exchange = record_received(
+            self._recorder,
+            sent,
+            status=0,
+            headers=headers,
+            body=line,
+            error=error,
+            detail=detail,
+            who=(words[0], words[1]) if words else ("", ""),
+        )
+        if error or not self.keep:
+            self.close()
+        return exchange
+
+    def close(self) -> None:
+        """Close with FIN; the next ``ask`` opens a new connection."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def reset(self) -> None:
+        """Close with RST."""
+        if self._sock is not None:
+            reset(self._sock)
+            self._sock = None
+
+    def __enter__(self) -> TcpClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, deadline: float) -> None:
+        if self._sock is None:
+            self._id, self._local = connection_id(), (self.source or "", 0)
+            self._sock = open_stream(
+                self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline
+            )
+            self._local = local_name(self._sock)
+
+    def _exchange(self, identity: str, hold: float | None, deadline: float) -> bytes:
+        assert self._sock is not None
+        self._sock.deadline = deadline
+        self._sock.sendall(f"LIMPET {identity}{'' if hold is None else f' hold={hold:g}'}\n".encode())
+        line = b""
+        while not line.endswith(b"\n"):
+            data = self._sock.recv(MAX_LINE)
+            if not data:
+                raise EOFError(f"connection closed {'in the middle of' if line else 'before'} the answer")
+            line += data
+            if len(line) > MAX_LINE:
+                raise Malformed(f"an answer of more than {MAX_LINE} bytes")
+        return line
+
+
+def _words(line: bytes, identity: str) -> list[str]:
+    """(backend, instance, peer) of an answer.
+
+    Raises:
+        Malformed: it is none, or answers another request.
+    """
+    words = line.decode("utf-8", "replace").split()
+    if len(words) != 5 or words[0] != "LIMPET":
+        raise Malformed(f"no echo answer: {line[:80]!r}")
+    if words[1] != identity:
+        raise Malformed(f"an answer to request {words[1]}, not to {identity}")
+    return words[2:]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+
+import pytest
+from limpet_client_servers import Peer
+
+from limpet.harness.clients.base import Endpoint
+from limpet.harness.clients.sockets import bound_socket
+from limpet.harness.clients.tcp import TcpClient
+from limpet.harness.model.errors import SetupFault
+
+
+def echo(peer: Peer) -> None:
+    with peer.sock.makefile("rb") as lines:
+        for line in lines:
+            words = line.decode().split()
+            peer.server.seen.append((peer.number, words))
+            peer.send(f"LIMPET {words[1]} b{peer.number} i1 {peer.address[0]}:{peer.address[1]}\n".encode())
+
+
+def test_kept_and_new_connections(serve, memory):
+    server = serve(echo)
+    with TcpClient(server.endpoint, memory, name="ann", source="127.131.0.4", timeout=5) as ann:
+        assert ann.connect() == ""
+        one, two = ann.ask(), ann.ask(hold=0.5)
+        ann.close()
+        three = ann.ask()
+    assert [x.backend for x in (one, two, three)] == ["b0", "b0", "b1"] and one.ok
+    assert one.connection == two.connection != three.connection
+    assert one.header("Peer") == f"127.131.0.4:{one.sent.port}"
+    assert (one.sent.method, one.sent.path, one.status) == ("TCP", "", 0)
+    assert server.seen[1][1] == ["LIMPET", two.id, "hold=0.5"]
+    with TcpClient(server.endpoint, memory, name="ben", keep=False, timeout=5) as ben:
+        assert len({ben.ask().connection for _ in range(3)}) == 3
+
+
+def test_fixed_source_port(serve, memory, closed_port):
+    server = serve(echo)
+    ann = TcpClient(server.endpoint, memory, name="ann", source="127.131.0.5", source_port=closed_port, timeout=5)
+    ports = []
+    for _ in range(3):
+        ports.append(ann.ask().sent.port)
+        ann.reset()
+    assert ports == [closed_port] * 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [(b"", "closed"), (b"LIMPET r1 b", "closed"), (b"LIMPET other b1 i1 p\n", "malformed"), (b"x" * 5000, "malformed")],
+)
+def test_bad_answers(serve, memory, reply, error):
+    server = serve(lambda peer: (peer.sock.recv(100), peer.send(reply))[0])
+    with TcpClient(server.endpoint, memory, name="ann", timeout=5) as ann:
+        got = ann.ask()
+    assert got.error == error and not got.ok and got.backend == ""
+
+
+def test_reset_timeout_refused(serve, memory, closed_port):
+    def resetting(peer):
+        peer.sock.recv(100)
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    hold = threading.Event()
+    silent = serve(lambda peer: hold.wait(10) and None)
+    assert TcpClient(serve(resetting).endpoint, memory, name="a", timeout=5).ask().error == "reset"
+    assert TcpClient(silent.endpoint, memory, name="a", timeout=0.2).ask().error == "timeout"
+    hold.set()
+    gone = TcpClient(Endpoint("127.0.0.1", closed_port, "tcp"), memory, name="a", timeout=5)
+    assert gone.connect() == "refused" and gone.ask().error == "refused"
+    with pytest.raises(SetupFault):
+        TcpClient(silent.endpoint, memory, name="a", source="192.0.2.1").ask()
+
+
+def test_binding_a_source_takes_no_port_before_the_connect():
+    sock, _ = bound_socket(socket.socket, Endpoint("127.0.0.1", 9), "127.131.0.6")
+    with sock:
+        assert sock.getsockname() == ("127.131.0.6", 0)
