@@ -1,0 +1,45 @@
+"""Finds the program of a balancer: on PATH, or inside an installed Python package that carries it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.targets.model import Binary
+
+
+def locate(binary: Binary, *, where: str = "") -> str:
+    """The full path of a program.
+
+    Raises:
+        SetupFault: it is nowhere; with the line that installs it, where the target gives one.
+    """
+    places = [_in_package(binary), shutil.which(binary.name)]
+    if binary.prefer == "path":
+        places.reverse()
+    for found in places:
+        if found:
+            return found
+    looked = " and ".join(filter(None, ["PATH", binary.package and f"the package {binary.package}"]))
+    raise SetupFault(
+        f"{binary.name} not found in {looked}",
+        where=where,
+        do=f"Install it with: {binary.install}" if binary.install else "",
+    )
+
+
+def _in_package(binary: Binary) -> str | None:
+    if not binary.package:
+        return None
+    # find_spec of a top-level name does not import the package: its code is of no interest here.
+    spec = importlib.util.find_spec(binary.package)
+    if spec is None:
+        return None
+    for home in spec.submodule_search_locations or []:
+        for path in sorted(Path(home).glob(binary.path or f"**/{binary.name}")):
+            if path.is_file() and os.access(path, os.X_OK):
+                return str(path)
+    return None

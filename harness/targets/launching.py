@@ -1,0 +1,164 @@
+"""Starting a balancer's process and knowing that it serves."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.processes.keeper import Keeper
+from limpet.harness.processes.process import Process
+from limpet.harness.targets import steps
+from limpet.harness.targets.answers import Unanswered, accepts, command_answer, http_answer
+from limpet.harness.targets.model import Launch, Target
+from limpet.harness.targets.placeholders import fill
+
+LOOK = 2.0
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*(?:[-+][0-9A-Za-z.]+)?")
+
+
+class Entry(Protocol):
+    """What replaces the entry of a forked balancer."""
+
+    @property
+    def entry(self) -> str:
+        """``module:function``."""
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """Arguments before the target's own."""
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Arguments after the target's own."""
+
+
+def check_free(host: str, port: int, *, name: str) -> None:
+    """See that an address can be bound: else "ready" might be somebody else's answer.
+
+    Raises:
+        SetupFault: it is in use.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            # Two sockets may bind the same address with SO_REUSEADDR; only one of them can listen.
+            probe.listen(1)
+        except OSError as err:
+            raise SetupFault(
+                f"{host}:{port} cannot be used: {err.strerror}",
+                where=name,
+                do=f"See who has it: ss -ltnp 'sport = :{port}'",
+            ) from None
+
+
+def launch(
+    how: Launch,
+    values: Mapping[str, str],
+    keeper: Keeper,
+    *,
+    output: Path,
+    workdir: Path,
+    name: str,
+    override: Entry | None,
+) -> Process:
+    """Start the process.
+
+    Raises:
+        SetupFault: it cannot be started, or an override meets a target that runs a command.
+    """
+    env = {key: fill(value, values, where=name) for key, value in how.env.items()}
+    if how.python:
+        args = [fill(word, values, where=name) for word in how.args]
+        entry = how.python
+        if override is not None:
+            entry, args = override.entry, [*override.before, *args, *override.after]
+        return keeper.fork(entry, args, output=output, name=name, env=env)
+    if override is not None:
+        raise SetupFault("only a balancer that limpet forks (launch.python) can be made faulty", where=name)
+    argv = [fill(word, values, where=name) for word in how.command]
+    return keeper.spawn(argv, output=output, env={**os.environ, **env}, cwd=workdir, name=name)
+
+
+def wait_ready(balancer: steps.Balancer, how: Launch, address: str) -> None:
+    """Wait until it serves.
+
+    Raises:
+        SetupFault: it ended, or did not become ready in time; with its own last output.
+    """
+    deadline = time.monotonic() + how.ready_timeout
+    pause = 0.003
+    while True:
+        late = time.monotonic() >= deadline
+        died = balancer.died()
+        seen = "" if died else _not_ready(balancer, how, address)
+        if died:
+            raise steps.fault(balancer, "the balancer ended while starting", where=balancer.name)
+        if not seen:
+            return
+        if late:
+            what = f"the balancer was not ready after {how.ready_timeout:g} s: {seen}"
+            raise steps.fault(balancer, what, where=balancer.name)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+def _not_ready(balancer: steps.Balancer, how: Launch, address: str) -> str:
+    """What is missing, "" when it is ready."""
+    if how.ready.startswith("log:"):
+        pattern = how.ready[4:]
+        return "" if re.search(pattern, balancer.output(), re.MULTILINE) else f"no line matches {pattern!r}"
+    if how.ready == "tcp":
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port or 80
+        return "" if accepts(host, port, timeout=LOOK) else f"{host}:{port} does not accept connections"
+    try:
+        http_answer("GET", address, body="", headers={}, timeout=LOOK, verify=False)
+    except Unanswered as err:
+        return str(err)
+    return ""
+
+
+def check_answers(target: Target, host: str, port: int, address: str, *, name: str) -> None:
+    """See that a balancer that is said to run does answer.
+
+    Raises:
+        SetupFault: nothing answers, or not in the protocol that the target says.
+    """
+    do = "Is it running, and is [endpoint] right?"
+    if target.backends.protocol == "tcp":
+        if not accepts(host, port, timeout=5.0):
+            raise SetupFault(f"nothing accepts connections at {host}:{port}", where=name, do=do)
+        return
+    if target.endpoint.proxy_protocol is not None:
+        return  # A plain request is no valid first word there; the first real client shows whether it answers.
+    asked = target.request
+    try:
+        http_answer(
+            asked.method, f"{address}{asked.path}", body=asked.body, headers=asked.headers, timeout=10.0, verify=False
+        )
+    except Unanswered as err:
+        raise SetupFault(f"the balancer does not answer: {err}", where=name, do=do) from None
+
+
+def version(target: Target, values: Mapping[str, str], *, cwd: Path, name: str) -> str:
+    """The version of a balancer as the target says to find it out; "" when it cannot be known."""
+    if target.launch is None or not target.launch.version:
+        return ""
+    how = target.launch.version
+    if isinstance(how, str):
+        return fill(how, values, where=name)
+    try:
+        answer = command_answer([fill(word, values, where=name) for word in how], cwd=cwd, timeout=10.0)
+    except Unanswered:
+        return ""
+    found = _VERSION.search(answer.text)
+    return found[0] if found else ""

@@ -1,0 +1,164 @@
+"""Finds target directories, reads them, and joins each with its profile of the catalogue."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import limpet
+from limpet.harness.model.contract import Catalogue, Contract
+from limpet.harness.model.contract.validation import nearest, parse
+from limpet.harness.model.errors import UsageFault
+from limpet.harness.targets import placeholders
+from limpet.harness.targets.merge import narrow
+from limpet.harness.targets.model import Table, Target
+from limpet.harness.targets.render import check_template, templates_of
+
+# The package is always a directory here: limpet is not run from a zip.
+_HOME = Path(next(iter(limpet.__path__)))
+BUNDLED = _HOME / "fixtures" / "targets"
+CATALOGUE = _HOME / "suites" / "catalogue"
+FILE = "target.toml"
+
+
+@dataclass(frozen=True)
+class LoadedTarget:
+    """A target that is understood, with its promise.
+
+    Attributes:
+        target: the directory's ``target.toml``.
+        directory: where it was read; templates and commands are relative to it.
+        profile: ``product/profile`` that it is judged by.
+        contract: the promise that it is judged by.
+        own: the promise that it was set up for; the same unless another profile was asked for.
+        catalogue: the file that the judging profile comes from.
+    """
+
+    target: Target
+    directory: Path
+    profile: str
+    contract: Contract
+    own: Contract
+    catalogue: Catalogue
+
+    @property
+    def profile_name(self) -> str:
+        """The profile's name within its catalogue."""
+        return self.profile.partition("/")[2]
+
+
+def names(bundled: Path = BUNDLED) -> list[str]:
+    """The bundled targets, sorted."""
+    return sorted(path.parent.name for path in bundled.glob(f"*/{FILE}"))
+
+
+def find(target: str | Path) -> Path:
+    """The directory of a target: a path to it (or to its ``target.toml``), or a bundled name.
+
+    Raises:
+        UsageFault: there is none.
+    """
+    path = Path(target)
+    if path.name == FILE and path.is_file():
+        path = path.parent
+    if (path / FILE).is_file():
+        return path.resolve()
+    if (BUNDLED / str(target) / FILE).is_file():
+        return BUNDLED / str(target)
+    if path.is_dir():
+        raise UsageFault(f"has no {FILE}", where=str(target), do="Write a draft with: limpet init")
+    raise UsageFault(
+        f'no target "{target}"; {nearest(str(target), names())}',
+        do="Name a directory, or one that `limpet targets` lists.",
+    )
+
+
+def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | None = None) -> LoadedTarget:
+    """A target and its contract.
+
+    Args:
+        target: a directory or a bundled name.
+        catalogue: more directories with catalogue files, looked at first.
+        profile: judge it by this profile instead of its own; its own choices under [contract] then do not count.
+
+    Raises:
+        UsageFault: with every problem of the file at once.
+    """
+    directory = find(target)
+    file = directory / FILE
+    read = parse(Target, _toml(file), where=str(file))
+    wrong = [*placeholders.problems(read), *(p for name in templates_of(read) for p in check_template(directory, name))]
+    if read.endpoint.remote and not read.endpoint.allow_remote:
+        wrong.append(
+            f"endpoint: {read.endpoint.address[0]} is not this machine; "
+            "if you may send it test traffic, say allow_remote = true"
+        )
+    if wrong:
+        count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
+        raise UsageFault("\n  ".join([count, *wrong]), where=str(file))
+    files = list(_catalogue_files(directory, catalogue))
+    own_source, own_raw = _profile(read.profile, files, f"{file}: profile")
+    own = narrow(own_raw, read.contract, profile=read.profile, where=str(file))
+    if profile is None or profile == read.profile:
+        return LoadedTarget(read, directory, read.profile, own, own, own_source)
+    source, raw = _profile(profile, files, "--profile")
+    return LoadedTarget(read, directory, profile, narrow(raw, {}, profile=profile, where=""), own, source)
+
+
+def _toml(file: Path) -> Table:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as err:
+        raise UsageFault(f"is no valid TOML: {err}", where=str(file)) from None
+    except UnicodeDecodeError as err:
+        raise UsageFault(f"is not UTF-8: {err}", where=str(file)) from None
+    except OSError as err:
+        raise UsageFault(f"cannot be read: {err.strerror}", where=str(file)) from None
+
+
+@lru_cache
+def _raw(file: Path, _changed: int) -> Table:
+    """A catalogue file as it is written. Nobody changes the result; a changed file is read again."""
+    return _toml(file)
+
+
+@lru_cache
+def _catalogue(file: Path, changed: int) -> Catalogue:
+    return parse(Catalogue, _raw(file, changed), where=str(file))
+
+
+def _catalogue_files(directory: Path, more: Sequence[Path]) -> Iterator[Path]:
+    beside = directory / "profile.toml"
+    if beside.is_file():
+        yield beside
+    for folder in more:
+        if not folder.is_dir():
+            raise UsageFault("is no directory", where=f"--catalogue {folder}")
+        yield from sorted(folder.glob("*.toml"))
+    yield from sorted(CATALOGUE.glob("*.toml"))
+
+
+def _profile(wanted: str, files: list[Path], where: str) -> tuple[Catalogue, Table]:
+    product, _, name = wanted.partition("/")
+    known: list[str] = []
+    for file in files:
+        raw = _raw(file, file.stat().st_mtime_ns)
+        table = raw.get("product")
+        if isinstance(table, dict) and table.get("name") == product:
+            source = _catalogue(file, file.stat().st_mtime_ns)
+            if name in source.profile:
+                profiles = raw["profile"]
+                assert isinstance(profiles, dict)
+                return source, profiles[name]
+        known += _listed(raw)
+    raise UsageFault(f'no profile "{wanted}"; {nearest(wanted, known)}', where=where)
+
+
+def _listed(raw: Table) -> list[str]:
+    product, profiles = raw.get("product"), raw.get("profile")
+    if not isinstance(product, dict) or not isinstance(profiles, dict):
+        return []
+    return [f"{product.get('name')}/{name}" for name in profiles]

@@ -1,0 +1,301 @@
+"""A target directory's ``target.toml``: one balancer under test, as data.
+
+Every model forbids unknown keys; `limpet.harness.targets.load` reports all problems of a file at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from limpet.harness.model.contract.durations import Seconds
+from limpet.harness.targets.addresses import is_loopback, split_address
+from limpet.harness.targets.control import Control, Part, Steps
+
+Table = dict[str, object]
+"""A raw TOML table, not yet understood."""
+
+
+def _one_or_many(given: object) -> object:
+    return given if isinstance(given, list | tuple) else (given,)
+
+
+class Config(Part):
+    """A template and the file in the work directory that it is rendered to (default: its name without ``.j2``)."""
+
+    template: str
+    to: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, given: object) -> object:
+        return {"template": given} if isinstance(given, str) else given
+
+    @property
+    def destination(self) -> str:
+        """File name below the work directory."""
+        return self.to or self.template.rpartition("/")[2].removesuffix(".j2")
+
+
+class Binary(Part):
+    """A program found on PATH or inside an installed Python package; its ``name`` becomes a placeholder.
+
+    ``path`` is a glob below the package's directory; ``install`` is the line that installs it.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    package: str = ""
+    path: str = ""
+    install: str = ""
+    prefer: Literal["package", "path"] = "package"
+
+
+class Launch(Part):
+    """How limpet starts the balancer: ``command`` runs a program, ``python`` forks ``module:function`` with ``args``.
+
+    It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``), or when
+    its output matches (``log:REGEX``). ``version`` is a text, or a command whose output holds the version.
+    """
+
+    command: tuple[str, ...] = ()
+    python: str = ""
+    args: tuple[str, ...] = ()
+    binary: Binary | None = None
+    config: Annotated[tuple[Config, ...], BeforeValidator(_one_or_many)] = ()
+    ready: str = "tcp"
+    ready_url: str = "{balancer.url}/"
+    ready_timeout: Seconds = 10.0
+    stop_grace: Seconds = 2.0
+    env: dict[str, str] = Field(default_factory=dict)
+    version: str | tuple[str, ...] = ""
+
+    @model_validator(mode="after")
+    def _startable(self) -> Launch:
+        if bool(self.command) == bool(self.python):
+            raise ValueError("give either command or python")
+        if self.args and not self.python:
+            raise ValueError("args go with python; a command carries its own")
+        if self.ready not in ("tcp", "http") and not self.ready.startswith("log:"):
+            raise ValueError(f'ready = "{self.ready}" is not a valid word; valid: tcp, http, log:REGEX')
+        if self.ready.startswith("log:"):
+            try:
+                re.compile(self.ready[4:])
+            except re.error as err:
+                raise ValueError(f"ready: {self.ready[4:]!r} is no regular expression: {err}") from None
+        return self
+
+
+class Endpoint(Part):
+    """Where clients send their requests. With [launch] limpet chooses the address; without, it is given here."""
+
+    url: str = ""
+    host: str = ""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    tls: bool = False
+    allow_remote: bool = False
+    max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
+    trusted_forwarded_for: bool = False
+    proxy_protocol: Literal["v1", "v2"] | None = None
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Endpoint:
+        if self.url and (self.host or self.port):
+            raise ValueError("give either url, or host and port")
+        if bool(self.host) != bool(self.port):
+            raise ValueError("host and port go together")
+        if self.url:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https", "tcp") or not parts.hostname:
+                raise ValueError(
+                    f"{self.url!r} is no address; write http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT"
+                )
+            if parts.path not in ("", "/") or parts.query:
+                raise ValueError(f"{self.url!r} has a path; the path of requests belongs to [request]")
+        return self
+
+    @property
+    def given(self) -> bool:
+        """Whether it names an address."""
+        return bool(self.url or self.host)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; ("", 0) where none is given."""
+        if self.url:
+            parts = urlsplit(self.url)
+            return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return self.host, self.port or 0
+
+    @property
+    def scheme(self) -> str:
+        """``http``, ``https`` or ``tcp``, as far as the endpoint says."""
+        return urlsplit(self.url).scheme if self.url else ("https" if self.tls else "http")
+
+    @property
+    def remote(self) -> bool:
+        """Whether requests would leave this machine."""
+        return self.given and not is_loopback(self.address[0])
+
+    @property
+    def rate(self) -> float | None:
+        """Requests a second that it may get at most; None: as many as limpet can."""
+        return self.max_rate if self.max_rate is not None else (50.0 if self.remote else None)
+
+
+class BackendMember(Part):
+    """One backend: ``listen`` where limpet starts it itself, ``host`` and ``port`` where it is yours."""
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
+    listen: str = ""
+    host: str = ""
+    port: int = Field(default=0, ge=0, le=65535)
+    weight: int = Field(default=1, ge=0)
+    kill: Steps = ()
+    hang: Steps = ()
+    revive: Steps = ()
+
+
+class Identity(Part):
+    """Where a response of your own backends tells which one answered: exactly one of the three."""
+
+    header: str = ""
+    json_key: str = Field(default="", alias="json")
+    regex: str = ""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Identity:
+        if sum(map(bool, (self.header, self.json_key, self.regex))) != 1:
+            raise ValueError(
+                'say where the backend\'s name is seen: one of header = "X", json = "key.path", regex = "…(…)…"'
+            )
+        if self.regex:
+            try:
+                groups = re.compile(self.regex).groups
+            except re.error as err:
+                raise ValueError(f"regex {self.regex!r}: {err}") from None
+            if groups != 1:
+                raise ValueError(f"regex {self.regex!r} needs exactly one group, which is the name; it has {groups}")
+        return self
+
+
+class Backends(Part):
+    """Who runs the backends: ``limpet`` (``count`` of them, or at each member's ``listen``) or ``yours``.
+
+    ``health_checked``: the balancer asks for their health path by itself and goes by its status.
+    """
+
+    owner: Literal["limpet", "yours"] = "limpet"
+    count: int = Field(default=3, ge=1, le=64)
+    weights: tuple[int, ...] = ()
+    protocol: Literal["http", "tcp"] = "http"
+    member: tuple[BackendMember, ...] = ()
+    identity: Identity | None = None
+    health_checked: bool = False
+    kill: Steps = ()
+    hang: Steps = ()
+    revive: Steps = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Backends:
+        if self.owner == "yours":
+            if not self.member:
+                raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
+            for number, member in enumerate(self.member):
+                if not member.name or not member.host:
+                    raise ValueError(f"member[{number}]: a backend of yours needs a name and a host")
+                if member.listen:
+                    raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
+        else:
+            for number, member in enumerate(self.member):
+                split_address(member.listen, f"member[{number}].listen")
+            if self.identity or self.kill or self.hang or self.revive:
+                raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
+        used = [member.name for member in self.member if member.name]
+        twice = sorted({name for name in used if used.count(name) > 1})
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} is used twice")
+        if self.weights and len(self.weights) != self.size:
+            raise ValueError(f"{len(self.weights)} weights for {self.size} backends")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many backends there are."""
+        return len(self.member) or self.count
+
+
+class Request(Part):
+    """What one's own backends need of a request."""
+
+    path: str = Field(default="/", pattern=r"^/")
+    method: str = Field(default="GET", pattern=r"^[A-Z]+$")
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: str = ""
+
+
+class Lag(Part):
+    """How long the balancer may lawfully lag behind an event, in seconds, and why."""
+
+    value: Seconds
+    reason: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, given: object) -> object:
+        return given if isinstance(given, dict | Lag) else {"value": given}
+
+
+class Timing(Part):
+    """What the deployment's own settings explain; more than that is the balancer's fault."""
+
+    down_noticed: Lag = Lag(value=1.0, reason="limpet's default")
+    up_noticed: Lag = Lag(value=2.0, reason="limpet's default")
+    apply_settles: Lag = Lag(value=0.5, reason="limpet's default")
+    clock_resolution: Lag = Lag(value=1.0, reason="limpet's default: cookie dates are whole seconds")
+    grace: Lag = Lag(value=0.0, reason="limpet's default")
+
+
+class Gate(Part):
+    """Behaviours (globs) that must be *held* for exit 0."""
+
+    require: tuple[str, ...] = ()
+
+
+class Target(BaseModel):
+    """One ``target.toml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    profile: str = Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$", description="product/profile of the catalogue")
+    product: str = ""
+    title: str = ""
+    contract: Table = Field(default_factory=dict)
+    launch: Launch | None = None
+    endpoint: Endpoint = Endpoint()
+    backends: Backends = Backends()
+    control: Control = Control()
+    request: Request = Request()
+    timing: Timing = Timing()
+    gate: Gate = Gate()
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Target:
+        if self.launch is None and not self.endpoint.given:
+            raise ValueError(
+                "no [launch] and no address in [endpoint]: say how to start the balancer, or where it runs"
+            )
+        if self.launch is not None and self.endpoint.given:
+            raise ValueError("[launch] and an address in [endpoint]: limpet chooses the address of what it starts")
+        if self.launch is None and self.backends.owner == "limpet" and not self.backends.member:
+            raise ValueError(
+                "the balancer runs already: say where it expects its backends, one [[backends.member]] each with "
+                'listen = "HOST:PORT", or owner = "yours"'
+            )
+        if self.launch is None and self.control.restart == "relaunch":
+            raise ValueError('control.restart = "relaunch" needs a [launch]; give the steps that restart it')
+        return self

@@ -1,0 +1,153 @@
+"""What a target directory may say, and what bad ones get: one message with every problem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.model.errors import UsageFault
+from limpet.harness.targets.load import BUNDLED, load, names
+from limpet.harness.targets.schema import schema
+
+EXAMPLES = BUNDLED.parent / "examples"
+MakeTarget = Callable[..., Path]
+RUNS = '[endpoint]\nurl = "http://127.0.0.1:1"\n[backends]\nmember = [{ listen = "127.0.0.1:2" }]\n'
+SERVER = '[launch]\ncommand = ["{python}"]\n'
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_bundled_target_loads_and_gives_reasons(name: str) -> None:
+    loaded = load(name)
+    assert loaded.target.name == name == loaded.directory.name
+    assert loaded.contract == loaded.own
+    assert loaded.target.launch is not None
+    timing = loaded.target.timing
+    for field in type(timing).model_fields:
+        assert field in timing.model_fields_set, f"{field} is left to chance"
+        assert len(getattr(timing, field).reason) > 20
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("running-*")), ids=lambda path: path.name)
+def test_every_example_loads(path: Path) -> None:
+    loaded = load(path)
+    assert loaded.target.launch is None
+    assert loaded.target.name == path.name
+
+
+def test_nginx_cookie_target_promises_what_its_template_sets() -> None:
+    contract = load("nginx-sticky-cookie").contract
+    assert contract.cookie is not None
+    assert contract.cookie.name == "route"
+    attributes = contract.cookie.attributes
+    assert attributes.http_only is not None and attributes.http_only.sole is True
+    assert attributes.secure is not None and attributes.secure.sole is False
+    assert contract.duration.value == 3600.0
+
+
+def test_target_is_found_by_its_file_and_by_its_directory(make_target: MakeTarget) -> None:
+    directory = make_target(RUNS)
+    assert load(directory).directory == load(str(directory / "target.toml")).directory == directory.resolve()
+
+
+def test_choices_are_merged_over_the_profile(make_target: MakeTarget) -> None:
+    chosen = '[contract]\nduration = "3s"\ncookie_name = "MINE"\nalgorithm = "least-connections"\n'
+    loaded = load(make_target(f"{chosen}[contract.cookie.attributes]\nhttp_only = true\n{RUNS}"))
+    contract = loaded.contract
+    assert contract.duration.value == 3.0
+    assert contract.duration.max is not None and contract.duration.max.sole == 3600.0
+    assert contract.algorithm is not None and contract.algorithm.sole == "least-connections"
+    assert contract.cookie is not None and contract.cookie.name == "MINE"
+    assert contract.cookie.attributes.path is not None and contract.cookie.attributes.path.sole == "/"
+    assert contract.cookie.attributes.http_only is not None
+
+
+def test_another_profile_judges_but_the_own_contract_renders(make_target: MakeTarget) -> None:
+    loaded = load(make_target(f'[contract]\ncookie_name = "MINE"\n{RUNS}'), profile="toy/plain")
+    assert loaded.contract.affinity == "none"
+    assert loaded.contract.cookie is None
+    assert loaded.own.cookie is not None and loaded.own.cookie.name == "MINE"
+    assert loaded.profile_name == "plain"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[contract]\nduration = "2h"\n' + RUNS, ["[contract]", "duration", "above the maximum of 1h"]),
+        ('[contract]\nduration = "soon"\n' + RUNS, ["duration.value", "'soon' is no duration"]),
+        ('[contract]\nalgorithm = "random"\n' + RUNS, ["algorithm", "'random'", "allowed: round-robin, least-conn"]),
+        ('[contract.reaction]\nunhealthy = "stay"\n' + RUNS, ["reaction.unhealthy", "'stay'", "allowed: repin"]),
+        ('[contract]\naffinity = "source-ip"\n' + RUNS, ["affinity", "another profile"]),
+        ('[contract]\ncookies = "x"\n' + RUNS, ["cookies: unknown key", 'did you mean "cookie"']),
+        ("", ["no [launch] and no address"]),
+        ('[endpoint]\nurl = "http://192.0.2.1"\n' + RUNS[RUNS.index("[backends]") :], ["192.0.2.1", "allow_remote"]),
+        ('[endpoint]\nurl = "127.0.0.1:80"\n', ["endpoint", "is no address"]),
+        ('[endpoint]\nurl = "http://127.0.0.1:1"\n', ["[[backends.member]]", "listen"]),
+        (RUNS + "[timing]\ndown_notice = 1\n", ["timing.down_notice: unknown key", 'did you mean "down_noticed"']),
+        (RUNS + '[timing]\ndown_noticed = "often"\n', ["timing.down_noticed", "'often' is no duration"]),
+        (SERVER + 'config = "lb.conf.j2"\n', ['template "lb.conf.j2" does not exist']),
+        (SERVER + '[endpoint]\nhost = "127.0.0.1"\nport = 1\n', ["limpet chooses the address"]),
+        ('[launch]\ncommand = ["{balancer.prt}"]\n', ["launch.command", "{balancer.prt}", '"balancer.port"']),
+        ('[launch]\npython = "a:b"\ncommand = ["x"]\n', ["either command or python"]),
+        (SERVER + 'ready = "soon"\n', ["ready", "tcp, http, log:REGEX"]),
+        (SERVER + '[control]\napply = [{ signal = "HUPP" }]\ncovers = ["add"]\n', ["control.apply[0]", '"HUPP"']),
+        (SERVER + '[control]\napply = [{ signal = "HUP" }]\n', ["apply and covers go together"]),
+        (SERVER + '[control]\nreload = [{ exec = ["x"], signal = "HUP" }]\n', ["exactly one of", "signal and exec"]),
+        (SERVER + '[control]\nreload = [{ signal = "HUP", body = "x" }]\n', ["body does not go with signal"]),
+        (SERVER + '[control]\nreload = [{ exec = ["{seconds}"] }]\n', ["control.reload[0]", "{seconds}"]),
+        (SERVER + '[control]\nrestart = "again"\n', ['restart = "again"', "relaunch"]),
+        (SERVER + '[backends]\nowner = "yours"\n', ["[[backends.member]]"]),
+        (SERVER + "[backends]\ncount = 3\nweights = [1, 2]\n", ["2 weights for 3 backends"]),
+        (SERVER + "[backends]\ncount = 0\n", ["backends.count"]),
+    ],
+)
+def test_bad_targets_are_usage_faults_that_name_the_place(
+    make_target: MakeTarget, text: str, expected: list[str]
+) -> None:
+    with pytest.raises(UsageFault) as caught:
+        load(make_target(text))
+    message = str(caught.value)
+    assert [part for part in expected if part not in message] == [], message
+    assert "target.toml" in message
+    assert "Traceback" not in message
+
+
+def test_every_problem_is_told_at_once(make_target: MakeTarget) -> None:
+    with pytest.raises(UsageFault) as caught:
+        load(make_target('[launch]\ncommand = ["{wrkdir}", "{confg}"]\nconfig = ["a.j2", "b.j2"]\n'))
+    assert all(word in str(caught.value) for word in ("4 problems", "{wrkdir}", "{confg}", "a.j2", "b.j2"))
+
+
+def test_remote_endpoint_is_allowed_and_limited_when_asked_for(make_target: MakeTarget) -> None:
+    text = '[endpoint]\nurl = "https://lb.example"\nallow_remote = true\n' + RUNS[RUNS.index("[backends]") :]
+    endpoint = load(make_target(text)).target.endpoint
+    assert endpoint.remote
+    assert endpoint.rate == 50.0
+    assert endpoint.address == ("lb.example", 443)
+    assert load(make_target(RUNS)).target.endpoint.rate is None
+
+
+def test_no_such_target_profile_or_file(make_target: MakeTarget, tmp_path: Path) -> None:
+    with pytest.raises(UsageFault, match='did you mean "nginx-ip-hash"'):
+        load("nginx-iphash")
+    with pytest.raises(UsageFault, match=r"has no target\.toml"):
+        load(tmp_path)
+    with pytest.raises(UsageFault, match=r'no profile "toy/stick".*did you mean "toy/sticky"'):
+        load(make_target(RUNS, head='name = "toy"\nprofile = "toy/stick"\n'))
+    with pytest.raises(UsageFault, match="--profile"):
+        load(make_target(RUNS), profile="toy/none")
+    with pytest.raises(UsageFault, match="is no valid TOML"):
+        load(make_target("[["))
+
+
+def test_template_that_is_not_jinja_names_its_line(make_target: MakeTarget) -> None:
+    with pytest.raises(UsageFault, match=r"lb\.j2, line 2"):
+        load(make_target(SERVER + 'config = "lb.j2"\n', lb__j2="fine\n{% if %}\n"))
+
+
+def test_schema_is_exported() -> None:
+    document = json.loads(schema())
+    assert {"launch", "endpoint", "backends", "control", "timing"} <= document["properties"].keys()
+    assert document["additionalProperties"] is False
