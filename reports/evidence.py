@@ -1,0 +1,80 @@
+"""The evidence of one result in words, shared by all reports that show text."""
+
+from __future__ import annotations
+
+import re
+
+from limpet.harness.model.verdict import RequirementRef, Result, Verdict
+from limpet.harness.model.violation import Violation
+from limpet.reports.looks import EMULATION
+from limpet.reports.text import one_line, plain
+
+# Printable ASCII without what could end an attribute, a Markdown link or a line.
+_LINK = re.compile(r"https://[^\s<>\"'`\\|\x00-\x20\x7f-\U0010ffff]+")
+
+
+def facts(violation: Violation) -> str:
+    """Who, which request, when, what was expected and what was seen, on one line; "" when nothing is known."""
+    parts = []
+    if violation.client:
+        parts.append(f"client {violation.client}")
+    if violation.request:
+        parts.append(f"request {violation.request}")
+    if violation.t:
+        parts.append(f"at {violation.t:.3f} s")
+    if violation.expected:
+        parts.append(f"expected {' or '.join(violation.expected)}")
+    if violation.seen:
+        parts.append(f"saw {violation.seen}")
+    return one_line(", ".join(parts))
+
+
+def violation_text(violation: Violation) -> str:
+    """One violation over several lines: sentence, facts, trail."""
+    lines = [f"{violation.kind}: {plain(violation.text)}"]
+    if known := facts(violation):
+        lines.append(f"  {known}")
+    lines += [f"  | {one_line(event)}" for event in violation.trail]
+    return "\n".join(lines)
+
+
+def violations_text(result: Result) -> str:
+    """All violations of a result."""
+    return "\n\n".join(violation_text(each) for each in result.violations)
+
+
+def curl_text(result: Result) -> str:
+    """The reproductions of all violations without limpet, equal ones once; "" when there is none.
+
+    Lines stay as they are inside of one reproduction: the same request sent again is often the very point.
+    """
+    return "\n\n".join(dict.fromkeys(plain("\n".join(each.curl)) for each in result.violations if each.curl))
+
+
+def emulation_note(result: Result) -> str:
+    """What an emulation does not say; "" for the product itself."""
+    return EMULATION.format(profile=result.profile, product=result.product) if result.emulation else ""
+
+
+def strength_note(result: Result) -> str:
+    """What keeps a broken result from failing the run by itself; "" where a *must* stands behind it."""
+    if result.verdict is Verdict.BROKEN and result.only_should:
+        return "No must stands behind this: it fails only a strict run."
+    return ""
+
+
+def is_link(source: str) -> bool:
+    """Whether a requirement's source is a page (only https is ever made a link) and not a path in some docs folder."""
+    return _LINK.fullmatch(source) is not None
+
+
+def cost(result: Result) -> str:
+    """Requests, deciding requests, seconds waited and run, on one line."""
+    seconds = f"{result.waited:.1f} s waited, {result.wall:.1f} s in all"
+    return f"{result.requests} requests, {result.decided} decisive; {seconds}"
+
+
+def requirement_line(requirement: RequirementRef) -> str:
+    """``ALB-DUR-04 (must): text``; a status other than documented is said."""
+    status = "" if requirement.status == "documented" else f", {requirement.status}"
+    return one_line(f"{requirement.id} ({requirement.level}{status}): {requirement.text}")
