@@ -1,0 +1,5 @@
+"""`limpet targets`, `limpet behaviours`, `limpet requirements`, `limpet init`: what shows and drafts."""
+
+from __future__ import annotations
+
+COMMANDS = ()

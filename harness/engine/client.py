@@ -1,0 +1,199 @@
+"""One simulated user of a scenario: a persona with an address, a cookie jar and a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from limpet.harness.clients import Exchange, HttpClient, RawConnection, TcpClient
+from limpet.harness.clients.base import Endpoint, Identify, Recorder
+from limpet.harness.model.contract import Contract
+from limpet.harness.model.cookies import Jar, parse_cookie_headers
+from limpet.harness.model.errors import HarnessFault
+from limpet.harness.model.history import Header
+from limpet.harness.model.oracle.exchanges import cookie_names, issued_by
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What a plain request to this deployment looks like, and how long it may take (seconds)."""
+
+    path: str = "/"
+    method: str = "GET"
+    headers: tuple[Header, ...] = ()
+    body: bytes | None = None
+    timeout: float = 10.0
+    app_mints: bool = False
+
+
+class Client:
+    """A simulated user. Not for several threads at once; see `another`.
+
+    Args:
+        contract: what the balancer goes by.
+        endpoint: the balancer.
+        recorder: the scenario's history.
+        name: the persona.
+        source: its address.
+        now: its wall clock, for cookie expiry.
+        headers: its browser and language.
+        manners: what a plain request looks like here.
+        identify: who answered, from a response.
+        cookies: whether it keeps cookies at all.
+        keep: whether it keeps its connection between requests.
+    """
+
+    def __init__(
+        self,
+        *,
+        contract: Contract,
+        endpoint: Endpoint,
+        recorder: Recorder,
+        name: str,
+        source: str | None,
+        now: Callable[[], float],
+        headers: Sequence[Header],
+        manners: Manners,
+        identify: Identify,
+        cookies: bool = True,
+        keep: bool = True,
+    ) -> None:
+        self.contract = contract
+        self.endpoint = endpoint
+        self.name = name
+        self.source = source
+        self.skew = 0.0
+        self.last: Exchange | None = None
+        self._now = now
+        self.jar: Jar | None = Jar(self.clock, trust_loopback=True) if cookies else None
+        self._recorder = recorder
+        self._manners = manners
+        self._identify = identify
+        self._headers = tuple(headers)
+        self._frozen: str | None = None
+        self._http: HttpClient | None = None
+        self._tcp: TcpClient | None = None
+        if endpoint.scheme == "tcp":
+            self._tcp = TcpClient(endpoint, recorder, name=name, source=source, timeout=manners.timeout, keep=keep)
+        else:
+            self._http = HttpClient(
+                endpoint, recorder, name=name, source=source, jar=self.jar, headers=headers,
+                timeout=manners.timeout, identify=identify, keep=keep,
+            )  # fmt: skip
+
+    def clock(self) -> float:
+        """This user's wall clock, unix seconds: the deployment's, wrong by ``skew``."""
+        return self._now() + self.skew
+
+    @property
+    def backend(self) -> str:
+        """Who answered last; "" when nobody did."""
+        return self.last.backend if self.last else ""
+
+    @property
+    def key(self) -> str:
+        """The value of the affinity cookie that it would send now; "" without one."""
+        wanted = cookie_names(self.contract)
+        if wanted is None:
+            return ""
+        for name, value in parse_cookie_headers(self.cookie_header()):
+            if wanted.fullmatch(name):
+                return value
+        return ""
+
+    def cookie_header(self) -> str:
+        """The Cookie header that it would send now, "" for none."""
+        if self._frozen is not None:
+            return self._frozen
+        return self.jar.header(self.endpoint.base_url + self._manners.path) if self.jar is not None else ""
+
+    def freeze(self) -> None:
+        """From now on it sends the cookies of this moment for ever: whatever is set, updated or expires."""
+        self._frozen = self.cookie_header()
+
+    def visit(self, *, new_connection: bool = False, note: str = "", timeout: float | None = None) -> Exchange:
+        """One plain request, on whatever layer this deployment works."""
+        if self._tcp is not None:
+            if new_connection:
+                self._tcp.close()
+            self.last = self._tcp.ask(note=note)
+            return self.last
+        plain = self._manners
+        return self.request(
+            plain.method, plain.path, body=plain.body, new_connection=new_connection, note=note, timeout=timeout
+        )
+
+    def hold(self, seconds: float) -> Exchange:
+        """A request that its backend answers only after so many seconds (limpet's own backends)."""
+        if self._tcp is not None:
+            self.last = self._tcp.ask(hold=seconds)
+            return self.last
+        return self.request("GET", self._manners.path, headers=(("Limpet-Hold", f"{seconds:g}"),))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Sequence[Header] = (),
+        body: bytes | None = None,
+        chunked: bool = False,
+        cookie: str | None = None,
+        new_connection: bool = False,
+        timeout: float | None = None,
+        note: str = "",
+    ) -> Exchange:
+        """One HTTP request; ``cookie`` replaces the jar's Cookie header ("" for none).
+
+        Raises:
+            HarnessFault: this deployment does not speak HTTP.
+        """
+        if self._http is None:
+            raise HarnessFault("an HTTP request to a balancer of TCP connections", where=f"client {self.name}")
+        stated = dict(self._manners.headers) | dict(headers)
+        if self._manners.app_mints and "Limpet-Set-Cookie" not in stated and not self._knows_application():
+            stated["Limpet-Set-Cookie"] = f"{self._application}={{session}}; Path=/; HttpOnly"
+        self.last = self._http.request(
+            method, path, headers=tuple(stated.items()), body=body, chunked=chunked,
+            cookie=self._frozen if cookie is None else cookie,
+            new_connection=new_connection, timeout=timeout, note=note,
+        )  # fmt: skip
+        return self.last
+
+    def raw(self) -> RawConnection:
+        """A connection of its own from this user's address, under exact control."""
+        return RawConnection(
+            self.endpoint, self._recorder, source=self.source, timeout=self._manners.timeout, identify=self._identify
+        )
+
+    def another(self, *, source: str | None = None) -> Client:
+        """The same user (name, jar) with a further connection, also from another address."""
+        twin = Client(
+            contract=self.contract, endpoint=self.endpoint, recorder=self._recorder, name=self.name,
+            source=source or self.source, now=self._now, headers=self._headers, manners=self._manners,
+            identify=self._identify, cookies=False,
+        )  # fmt: skip
+        twin.skew = self.skew
+        twin.jar = self.jar
+        twin._frozen = self._frozen
+        if twin._http is not None:
+            twin._http.jar = self.jar
+        return twin
+
+    def issued(self, exchange: Exchange) -> tuple[str, ...]:
+        """The affinity cookie values that a response handed out."""
+        return issued_by(exchange.received, self.contract)
+
+    def close(self) -> None:
+        """Closes its connection; the next request opens a new one."""
+        for client in (self._http, self._tcp):
+            if client is not None:
+                client.close()
+
+    @property
+    def _application(self) -> str:
+        application = self.contract.application
+        return application.name if application is not None and application.name else ""
+
+    def _knows_application(self) -> bool:
+        return any(name == self._application for name, _ in parse_cookie_headers(self.cookie_header()))

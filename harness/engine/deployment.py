@@ -1,0 +1,350 @@
+"""One running copy of a target, with backends and client addresses of its own, and all that can be done to it.
+
+Every verb writes a `Control` record whose ``done`` is the moment from which its effect is certain: when it was read
+back from the balancer, or else when the time has passed that the target says it may lag.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from limpet.harness.backends.backend import Backend
+from limpet.harness.backends.fleet import Fleet
+from limpet.harness.clients.base import Endpoint
+from limpet.harness.clients.sources import SourcePool
+from limpet.harness.engine.timeline import Timeline
+from limpet.harness.model.contract import Contract
+from limpet.harness.model.errors import HarnessFault
+from limpet.harness.model.history import Arrived, Control, ControlVerb
+from limpet.harness.processes.keeper import Keeper
+from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.targets.load import LoadedTarget
+from limpet.harness.targets.render import Member
+from limpet.harness.targets.running import Override, RunningTarget
+
+Listener = Callable[[Control], None]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a run gives to each deployment."""
+
+    keeper: Keeper
+    lease: LoopbackLease
+    timeline: Timeline
+    workdir: Path
+    seed: int
+    override: Override | None = None
+
+
+class Deployment:
+    """A target with its backends.
+
+    Args:
+        loaded: the target and its contract.
+        ground: the run's resources.
+        name: unique in the run.
+        weights: one backend each, in order; the target's own number and weights where they are fixed.
+    """
+
+    def __init__(self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1)) -> None:
+        self.loaded = loaded
+        self.name = name
+        self.offset = 0.0
+        self.sources = SourcePool(f"{ground.seed}/{name}", prefix_v4=loaded.contract.key_prefix.v4)
+        self._ground = ground
+        self._fleet = Fleet(ground.keeper, ground.workdir / name, ground.lease)
+        self._backends: dict[str, Backend] = {}
+        self._weights = tuple(weights)
+        self._listeners: list[Listener] = []
+        self._pace_lock = threading.Lock()
+        self._next_request = 0.0
+        self._number = 0
+        self._target: RunningTarget | None = None
+        self._first_members: tuple[Member, ...] = ()
+
+    @property
+    def contract(self) -> Contract:
+        """What it is judged by."""
+        return self.loaded.contract
+
+    @property
+    def target(self) -> RunningTarget:
+        """The running balancer.
+
+        Raises:
+            HarnessFault: it was not started.
+        """
+        if self._target is None:
+            raise HarnessFault("this deployment was not started", where=self.name)
+        return self._target
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its clients go."""
+        target = self.target
+        scheme = "tcp" if target.scheme == "tcp" else "https" if target.scheme == "https" else "http"
+        return Endpoint(target.host, target.port, scheme)  # type: ignore[arg-type]
+
+    @property
+    def local(self) -> bool:
+        """Whether clients may come from any loopback address."""
+        return self.target.host.startswith("127.")
+
+    @property
+    def notices_health(self) -> bool:
+        """Whether the balancer looks at its backends' health path."""
+        return self.loaded.target.backends.health_checked
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its members now, in order."""
+        return tuple(member.name for member in self.target.members)
+
+    def start(self) -> None:
+        """Starts backends and balancer.
+
+        Raises:
+            SetupFault: one of them did not come up.
+        """
+        spec = self.loaded.target.backends
+        members: list[Member] = []
+        if spec.owner == "yours":
+            members = [Member(each.name, each.host, each.port, each.weight) for each in spec.member]
+        elif spec.member:
+            for number, each in enumerate(spec.member, 1):
+                host, _, port = each.listen.rpartition(":")
+                backend = self._launch(each.name or f"b{number}", host.strip("[]"), int(port))
+                members.append(Member(backend.name, backend.host, backend.port, each.weight))
+        else:
+            weights = spec.weights or self._weights
+            for weight in weights:
+                backend = self._launch(self._fresh_name())
+                members.append(Member(backend.name, backend.host, backend.port, weight))
+        self._target = RunningTarget(
+            self.loaded,
+            keeper=self._ground.keeper,
+            lease=self._ground.lease,
+            workdir=self._ground.workdir / self.name / "balancer",
+            members=members,
+            override=self._ground.override,
+        )
+        self._first_members = tuple(members)
+        self._target.start()
+
+    def stop(self) -> None:
+        """Stops everything that it started."""
+        if self._target is not None:
+            self._target.stop()
+        self._fleet.close()
+
+    def listen(self, listener: Listener) -> None:
+        """Tells every control from now on."""
+        self._listeners.append(listener)
+
+    def heal(self) -> None:
+        """Revives what is dead, hung or faulty, and restores the members that it was started with."""
+        for name in [member.name for member in self._first_members]:
+            if self.loaded.target.backends.owner == "limpet":
+                self._backend(name).revive()
+            elif self.target.can("revive"):
+                self.target.backend_verb("revive", name)
+        if self.target.members != self._first_members or not self.target.affinity_enabled:
+            self.target.apply(self._first_members)
+
+    def deafen(self) -> None:
+        """Tells nobody any more."""
+        self._listeners.clear()
+
+    def arrived(self) -> list[Arrived]:
+        """What limpet's own backends received so far."""
+        return [record for backend in self._fleet.backends for record in backend.arrived()]
+
+    def pace(self) -> None:
+        """Waits as long as the target's request rate demands."""
+        rate = self.loaded.target.endpoint.rate
+        if rate is None:
+            return
+        with self._pace_lock:
+            now = time.monotonic()
+            due = max(now, self._next_request)
+            self._next_request = due + 1 / rate
+        if due > now:
+            time.sleep(due - now)
+
+    # What happens to backends.
+
+    def kill(self, name: str, *, settle: bool = True) -> None:
+        """Ends the backend's process; its port refuses from now on."""
+        self._backend_fault("kill", name, Backend.kill, settle=settle)
+
+    def hang(self, name: str, *, settle: bool = True) -> None:
+        """Stops the backend's process: it still accepts connections and answers nothing."""
+        self._backend_fault("hang", name, Backend.hang, settle=settle)
+
+    def reset(self, name: str, *, settle: bool = True) -> None:
+        """The backend resets every connection."""
+        self._backend_fault("reset", name, Backend.reset, settle=settle)
+
+    def accept_close(self, name: str, *, settle: bool = True) -> None:
+        """The backend accepts connections and closes them without an answer."""
+        self._backend_fault("accept-close", name, Backend.accept_close, settle=settle)
+
+    def blackhole(self, name: str, *, settle: bool = True) -> None:
+        """Connections to the backend time out."""
+        self._backend_fault("blackhole", name, Backend.blackhole, settle=settle)
+
+    def slow(self, name: str, seconds: float, *, settle: bool = True) -> None:
+        """The backend answers everything this much later, health checks too."""
+        self._backend_fault("slow", name, lambda each: each.slow(seconds), value=seconds, settle=settle)
+
+    def status(self, name: str, code: int, *, settle: bool = True) -> None:
+        """The backend answers everything but health checks with this status."""
+        self._backend_fault("status", name, lambda each: each.status(code), value=code, settle=settle)
+
+    def health(self, name: str, code: int, *, settle: bool = True) -> None:
+        """The backend's health path answers this status; everything else goes on."""
+        self._backend_fault("health", name, lambda each: each.health(code), value=code, settle=settle)
+
+    def revive(self, name: str) -> None:
+        """Heals whatever was done to the backend; a dead one comes back at its address as a new instance."""
+        self._backend_fault("revive", name, Backend.revive, up=True)
+
+    # What happens to the pool.
+
+    def add(self, *, weight: int = 1) -> str:
+        """Starts a further backend and makes it a member; returns its name."""
+        backend = self._launch(self._fresh_name())
+        member = Member(backend.name, backend.host, backend.port, weight)
+        self._apply("add", backend.name, [*self.target.members, member], up=True)
+        return backend.name
+
+    def remove(self, name: str) -> None:
+        """Takes the backend out of the pool; its process goes on."""
+        self._apply("remove", name, [each for each in self.target.members if each.name != name])
+
+    def drain(self, name: str, *, draining: bool = True) -> None:
+        """No new sessions for this backend (or again, with ``draining=False``)."""
+        self._apply("drain" if draining else "undrain", name, self._changed(name, drain=draining))
+
+    def weight(self, name: str, weight: int) -> None:
+        """Gives the backend another weight."""
+        self._apply("weight", name, self._changed(name, weight=weight), value=weight)
+
+    def reorder(self, names: Sequence[str]) -> None:
+        """The same members in another order."""
+        known = {member.name: member for member in self.target.members}
+        self._apply("reorder", "", [known[name] for name in names])
+
+    def replace_server(self, name: str) -> None:
+        """Another server at the same address: the process is new, the member is the same to the balancer."""
+        begin = time.monotonic()
+        backend = self._backend(name)
+        backend.kill()
+        self._await_notice(name, up=False)
+        backend.revive()
+        self._await_notice(name, up=True)
+        self._tell("replace", begin, time.monotonic(), name)
+
+    # What happens to the balancer.
+
+    def reload(self) -> None:
+        """Reloads the unchanged configuration."""
+        self._balancer("reload", self.target.reload)
+
+    def restart(self) -> None:
+        """Stops and starts the balancer."""
+        self._balancer("restart", self.target.restart)
+
+    def affinity(self, enabled: bool) -> None:
+        """Switches stickiness on or off."""
+        self._balancer("affinity-on" if enabled else "affinity-off", lambda: self.target.set_affinity(enabled))
+
+    def rotate_keys(self) -> None:
+        """Issues cookies under a new key from now on."""
+        self.target.rotate_keys()
+
+    def advance(self, seconds: float) -> None:
+        """Moves the affinity clock of balancer and clients. No request may be in flight: the caller sees to it."""
+        begin = time.monotonic()
+        self.target.advance_clock(seconds)
+        self.offset += seconds
+        self._tell("advance-clock", begin, time.monotonic(), "", seconds)
+
+    def _launch(self, name: str, host: str | None = None, port: int | None = None) -> Backend:
+        protocol = self.loaded.target.backends.protocol
+        backend = self._fleet.start(name, protocol=protocol, host=host, port=port)
+        self._backends[name] = backend
+        return backend
+
+    def _fresh_name(self) -> str:
+        self._number += 1
+        return f"b{self._number}"
+
+    def _backend(self, name: str) -> Backend:
+        try:
+            return self._backends[name]
+        except KeyError:
+            raise HarnessFault(f'"{name}" is no backend of limpet\'s', where=self.name) from None
+
+    def _backend_fault(
+        self,
+        verb: ControlVerb,
+        name: str,
+        act: Callable[[Backend], None],
+        *,
+        value: float = 0.0,
+        up: bool = False,
+        settle: bool = True,
+    ) -> None:
+        begin = time.monotonic()
+        if self.loaded.target.backends.owner == "yours":
+            self.target.backend_verb(verb, name)
+        else:
+            act(self._backend(name))
+        if settle:
+            self._await_notice(name, up=up or (verb == "health" and value < 400))
+            self._tell(verb, begin, time.monotonic(), name, value)
+        else:
+            self._tell(verb, begin, time.monotonic() + self.loaded.target.timing.down_noticed.value, name, value)
+
+    def _await_notice(self, name: str, *, up: bool) -> None:
+        """Returns when the balancer is seen to know, or when its time for that is over."""
+        timing = self.loaded.target.timing
+        deadline = time.monotonic() + (timing.up_noticed.value if up else timing.down_noticed.value)
+        while (left := deadline - time.monotonic()) > 0:
+            known = self.target.noticed(name, up=up)
+            if known:
+                return
+            self._ground.timeline.wait(left if known is None else min(left, 0.02))
+
+    def _changed(self, name: str, **changes: int | bool) -> list[Member]:
+        return [replace(each, **changes) if each.name == name else each for each in self.target.members]  # type: ignore[arg-type]
+
+    def _apply(
+        self, verb: ControlVerb, name: str, members: Sequence[Member], *, value: float = 0.0, up: bool = False
+    ) -> None:
+        begin = time.monotonic()
+        self.target.apply(members, affinity_enabled=self.target.affinity_enabled)
+        if up:
+            self._await_notice(name, up=True)
+        self._lag()
+        self._tell(verb, begin, time.monotonic(), name, value)
+
+    def _balancer(self, verb: ControlVerb, act: Callable[[], None]) -> None:
+        begin = time.monotonic()
+        act()
+        self._lag()
+        self._tell(verb, begin, time.monotonic())
+
+    def _lag(self) -> None:
+        self._ground.timeline.wait(self.loaded.target.timing.apply_settles.value)
+
+    def _tell(self, verb: ControlVerb, begin: float, done: float, name: str = "", value: float = 0.0) -> None:
+        record = Control(verb=verb, t=begin, done=done, backend=name, value=value, offset=self.offset)
+        for listener in self._listeners:
+            listener(record)

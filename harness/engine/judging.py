@@ -1,0 +1,162 @@
+"""Runs one job on its deployment and says what it means."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.outcome import Inconclusive, NotCheckable
+from limpet.harness.engine.plan import Job
+from limpet.harness.engine.recorder import HistoryRecorder
+from limpet.harness.engine.scenario import Scenario
+from limpet.harness.engine.timeline import Timeline
+from limpet.harness.model.errors import SetupFault, TargetFault, UsageFault
+from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.model.violation import Kind, Violation
+from limpet.harness.targets.load import LoadedTarget
+
+_SHOWN = 8
+"""Violations kept of one scenario: the first ones tell the story, thousands would bury it."""
+
+
+@dataclass
+class Findings:
+    """What became of a scenario."""
+
+    verdict: Verdict
+    reason: str
+    violations: tuple[Violation, ...] = ()
+    decided: int = 0
+    detail: str = ""
+
+
+def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, prefix: str, out: Path) -> Result:
+    """Runs the test of a job; whatever happens becomes a verdict. The deployment is started already."""
+    begin = time.monotonic()
+    path = out / "histories" / job.loaded.target.name / f"{_file_name(job.name)}.jsonl"
+    recorder = HistoryRecorder(path, prefix, lambda: deployment.offset, deployment.pace)
+    scenario = Scenario(
+        deployment,
+        recorder,
+        timeline,
+        seed=f"{seed}/{job.key}",
+        variant=job.variant,
+        exclusive=job.behaviour.own_deployment,
+    )
+    try:
+        findings = _find(job, scenario, deployment)
+    finally:
+        scenario.close()
+        deployment.deafen()
+        if deployment.loaded.target.backends.owner == "limpet":
+            for arrival in scenario.arrived():
+                recorder.add(arrival)
+        recorder.close()
+    if job.observed_only and findings.verdict in (Verdict.HELD, Verdict.BROKEN):
+        seen = [each.text for each in findings.violations] or [findings.reason]
+        findings = Findings(Verdict.OBSERVED, "; ".join([*scenario.observations, *seen][:3]), (), findings.decided)
+    return result_of(
+        job,
+        findings.verdict,
+        findings.reason,
+        violations=findings.violations,
+        observations=tuple(scenario.observations),
+        steps=tuple(sorted(scenario.steps, key=lambda step: step.t)),
+        decided=findings.decided,
+        requests=recorder.requests,
+        waited=scenario.waited,
+        wall=time.monotonic() - begin,
+        certainty="; ".join([*filter(None, [job.behaviour.certainty]), *scenario.certainties]),
+        history=str(path.relative_to(out)) if path.exists() else "",
+        detail=findings.detail,
+    )
+
+
+def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result:
+    """A result of this job."""
+    loaded = job.loaded
+    return Result(
+        target=loaded.target.name,
+        product=loaded.target.product or loaded.catalogue.product.title,
+        profile=loaded.profile,
+        behaviour=job.behaviour.id,
+        variant=job.variant,
+        verdict=verdict,
+        reason=reason,
+        emulation=is_emulation(loaded),
+        doc=job.behaviour.doc,
+        requirements=job.requirements,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def is_emulation(loaded: LoadedTarget) -> bool:
+    """Whether another product plays the one that the profile is about: then nothing is said about the latter."""
+    own = loaded.target.product
+    return bool(own) and own != loaded.catalogue.product.name
+
+
+def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
+    undecided: str = ""
+    try:
+        job.behaviour.test(scenario)
+    except Inconclusive as err:
+        undecided = str(err)
+    except NotCheckable as err:
+        return Findings(Verdict.NOT_CHECKABLE, str(err))
+    except TargetFault as err:
+        scenario.broken(Kind.ERROR, str(err))
+    except (SetupFault, UsageFault) as err:
+        if deployment.target.alive():
+            return Findings(Verdict.SETUP_FAILED, str(err), detail=deployment.target.last_lines())
+        # Its process is gone in mid-run: what follows is judged below, this step is only where it showed.
+        undecided = str(err)
+    except Exception as err:  # noqa: BLE001 - whatever a scenario raises is limpet's own error, never the balancer's
+        return Findings(
+            Verdict.HARNESS_ERROR, f"{type(err).__name__}: {err}", detail="".join(traceback.format_exception(err))
+        )
+    try:
+        verdicts = scenario.judge()
+    except Exception as err:  # noqa: BLE001 - a crashed oracle is a harness error
+        return Findings(
+            Verdict.HARNESS_ERROR, f"oracle: {type(err).__name__}: {err}",
+            detail="".join(traceback.format_exception(err)),
+        )  # fmt: skip
+    if not deployment.target.alive():
+        scenario.broken(Kind.ERROR, f"the balancer's process ended; its last lines: {deployment.target.last_lines()}")
+    violations = [*scenario.violations, *verdicts.violations]
+    decided = scenario.decided + verdicts.decided
+    if violations:
+        return Findings(Verdict.BROKEN, _headline(violations), tuple(_first(violations)), decided)
+    if undecided:
+        return Findings(Verdict.INCONCLUSIVE, undecided, (), decided)
+    if not decided:
+        return Findings(Verdict.INCONCLUSIVE, "no request of it could have shown a violation", (), 0)
+    return Findings(Verdict.HELD, f"{decided} of {scenario.requests} requests could have shown otherwise"
+                    if decided <= scenario.requests else f"{decided} samples could have shown otherwise",
+                    (), decided)  # fmt: skip
+
+
+def _headline(violations: list[Violation]) -> str:
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return violations[0].text + more
+
+
+def _first(violations: Iterable[Violation]) -> list[Violation]:
+    """The first ones, and of every kind at least one."""
+    shown: list[Violation] = []
+    kinds: set[Kind] = set()
+    for each in violations:
+        if len(shown) < _SHOWN or each.kind not in kinds:
+            shown.append(each)
+            kinds.add(each.kind)
+    return shown
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_")

@@ -1,0 +1,81 @@
+"""The resources of one run: the keeper of its processes, its loopback block, its work directory, its timeline."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from limpet.harness.backends.fleet import PRELOAD
+from limpet.harness.engine.deployment import Deployment, Ground
+from limpet.harness.engine.timeline import Timeline
+from limpet.harness.model.errors import LimpetFault
+from limpet.harness.processes.keeper import Keeper
+from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.targets.load import LoadedTarget
+from limpet.harness.targets.running import Override, RunningTarget
+
+
+class Lab:
+    """Makes deployments and takes everything apart again, also after a crash of limpet itself.
+
+    Args:
+        seed: of the run.
+        targets: whose Python entry points the keeper preloads, so that a fork starts them in milliseconds.
+        slots: how many scenarios may send traffic at the same time; None for one each core.
+        override: starts another entry point in a target's place (faulty balancers).
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        targets: Sequence[LoadedTarget] = (),
+        *,
+        slots: int | None = None,
+        override: Override | None = None,
+    ) -> None:
+        entries = [each.target.launch.python for each in targets if each.target.launch and each.target.launch.python]
+        if override is not None:
+            entries.append(override.entry)
+        modules = [*PRELOAD, *(entry.partition(":")[0] for entry in entries)]
+        # Short, because the paths of Unix sockets in it may have 107 bytes only.
+        self.workdir = Path(tempfile.mkdtemp(prefix="limpet-"))
+        self.timeline = Timeline(slots or len(os.sched_getaffinity(0)))
+        self.keeper = Keeper(preload=tuple(dict.fromkeys(modules)), remove=(self.workdir,))
+        self.lease = LoopbackLease(random.Random(f"lease/{os.getpid()}"))
+        self.seed = seed
+        self._override = override
+        self._numbers = itertools.count(1)
+
+    def deployment(self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1)) -> Deployment:
+        """A deployment that is not started yet."""
+        name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
+        ground = Ground(self.keeper, self.lease, self.timeline, self.workdir, self.seed, self._override)
+        return Deployment(loaded, ground, name, weights)
+
+    def version(self, loaded: LoadedTarget) -> str:
+        """What a target's balancer says it is, asked without starting it; "" when nobody knows."""
+        workdir = self.workdir / f"v{next(self._numbers)}"
+        asked = RunningTarget(loaded, keeper=self.keeper, lease=self.lease, workdir=workdir, members=())
+        try:
+            return asked.version()
+        except LimpetFault:
+            return ""  # what is not installed is reported where it should start
+
+    def close(self) -> None:
+        """Ends every process and removes every file of the run but its results. Idempotent."""
+        self.timeline.cancel()
+        self.keeper.close()
+        self.lease.close()
+        shutil.rmtree(self.workdir, ignore_errors=True)
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

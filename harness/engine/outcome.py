@@ -1,0 +1,11 @@
+"""How a scenario says that it cannot say: neither is ever an accusation."""
+
+from __future__ import annotations
+
+
+class Inconclusive(Exception):
+    """Too few decisive samples within the budget."""
+
+
+class NotCheckable(Exception):
+    """The target turned out not to offer what the behaviour needs."""

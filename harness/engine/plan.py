@@ -1,0 +1,126 @@
+"""What a run will do: every behaviour on every target, with its variants, and whether it is promised at all."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from limpet.harness.engine.behaviour import Behaviour, Need
+from limpet.harness.model.verdict import RequirementRef, Verdict
+from limpet.harness.targets.abilities import why_not
+from limpet.harness.targets.load import LoadedTarget
+
+_VERBS: dict[Need, str] = {
+    "backend-history": "backend-history",
+    "kill": "kill",
+    "hang": "hang",
+    "faults": "backend-faults",
+    "add": "add",
+    "remove": "remove",
+    "drain": "drain",
+    "weight": "weight",
+    "reorder": "reorder",
+    "replace": "replace",
+    "reload": "reload",
+    "restart": "restart",
+    "affinity": "affinity",
+    "rotate-keys": "rotate_keys",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One behaviour, or one variant of it, on one target.
+
+    ``settled`` is the verdict where none has to be run for it, with its ``reason``; None where it has to be run.
+    ``observed_only``: nothing is promised firmly enough to be broken.
+    """
+
+    loaded: LoadedTarget
+    behaviour: Behaviour
+    variant: str
+    requirements: tuple[RequirementRef, ...]
+    settled: Verdict | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """``failover.modes[hang]``, or the behaviour alone."""
+        return f"{self.behaviour.id}[{self.variant}]" if self.variant else self.behaviour.id
+
+    @property
+    def key(self) -> str:
+        """Unique in a run."""
+        return f"{self.loaded.target.name}/{self.loaded.profile}/{self.name}"
+
+    @property
+    def observed_only(self) -> bool:
+        """Whether its result is shown and can fail nothing."""
+        return bool(self.requirements) and all(each.level == "observe" for each in self.requirements)
+
+
+def plan(loaded: LoadedTarget, behaviours: Iterable[Behaviour], globs: Sequence[str] = ()) -> list[Job]:
+    """The jobs of one target, in the order of the behaviours; with ``globs``, those whose name matches one."""
+    jobs: list[Job] = []
+    for behaviour in behaviours:
+        found = _jobs(loaded, behaviour)
+        jobs += [job for job in found if not globs or any(matches(glob, job) for glob in globs)]
+    return jobs
+
+
+def matches(glob: str, job: Job) -> bool:
+    """Whether a glob means this job: by its name, or by its behaviour's."""
+    # Brackets are literal here: people write failover.modes[hang], never character classes.
+    pattern = glob.replace("[", "[[]")
+    return fnmatch.fnmatchcase(job.name, pattern) or fnmatch.fnmatchcase(job.behaviour.id, pattern)
+
+
+def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
+    contract = loaded.contract
+    unpromised = behaviour.unpromised(contract)
+    if unpromised:
+        return [Job(loaded, behaviour, "", (), Verdict.NOT_PROMISED, unpromised)]
+    jobs: list[Job] = []
+    for variant in behaviour.variants_for(contract):
+        name = f"{behaviour.id}[{variant}]" if variant else behaviour.id
+        requirements = requirements_of(loaded, name)
+        if not requirements and any(loaded.profile_name in each.profiles for each in loaded.catalogue.requirement):
+            reason = f"no requirement of {loaded.profile} names it"
+            jobs.append(Job(loaded, behaviour, variant, (), Verdict.NOT_PROMISED, reason))
+            continue
+        missing = uncheckable(loaded, behaviour)
+        verdict = Verdict.NOT_CHECKABLE if missing else None
+        jobs.append(Job(loaded, behaviour, variant, requirements, verdict, missing))
+    if all(job.settled is Verdict.NOT_PROMISED for job in jobs):
+        return [Job(loaded, behaviour, "", (), Verdict.NOT_PROMISED, jobs[0].reason)]
+    return jobs
+
+
+def requirements_of(loaded: LoadedTarget, name: str) -> tuple[RequirementRef, ...]:
+    """The requirements that stand behind a behaviour here; a contract of the user's own may have none."""
+    return tuple(
+        RequirementRef(each.id, each.level, each.text, each.sources, each.status)
+        for each in loaded.catalogue.requirements(loaded.profile_name, name)
+    )
+
+
+def uncheckable(loaded: LoadedTarget, behaviour: Behaviour) -> str:
+    """Why this target does not offer what the behaviour needs ("" when it does)."""
+    target = loaded.target
+    if reason := why_not(target, "identity"):
+        return reason
+    for need in behaviour.needs:
+        if need in _VERBS:
+            reason = why_not(target, _VERBS[need])
+        elif need == "launch":
+            reason = "" if target.launch is not None else f"limpet did not start {target.name}"
+        elif need == "sessions":
+            reason = "" if target.backends.owner == "limpet" else "the shop is in limpet's own backends"
+        elif need == "health":
+            checked = target.backends.health_checked
+            reason = "" if checked else f"{target.name} does not look at its backends' health path"
+            reason = reason or why_not(target, "backend-faults")
+        if reason:
+            return reason
+    return ""

@@ -1,0 +1,152 @@
+"""Starts all jobs of a run side by side and hands out their results as they come."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.judging import result_of, run_job
+from limpet.harness.engine.lab import Lab
+from limpet.harness.engine.lanes import Lane, OnlyLane, Shared, SharedLane
+from limpet.harness.engine.plan import Job
+from limpet.harness.model.errors import HarnessFault
+from limpet.harness.model.events import Event, ScenarioFinished, ScenarioStarted
+from limpet.harness.model.verdict import Result, Verdict
+
+Emit = Callable[[Event], None]
+_STACK = 512 * 1024
+"""Bytes of stack for each scenario's thread; hundreds of them wait at the same time."""
+
+
+class Runner:
+    """Runs jobs; results are asked for by key in any order.
+
+    Args:
+        lab: where deployments come from.
+        jobs: what to run.
+        out: where histories go.
+        emit: takes events, in the thread that calls `result` and `drain`.
+    """
+
+    def __init__(self, lab: Lab, jobs: Sequence[Job], out: Path, emit: Emit) -> None:
+        self._lab = lab
+        self._jobs = {job.key: job for job in jobs}
+        self._out = out
+        self._emit = emit
+        self._events: queue.Queue[Event] = queue.Queue()
+        self._results: dict[str, Result] = {}
+        self._prefixes = itertools.count(1)
+        self._threads: list[threading.Thread] = []
+        self._began = 0.0
+
+    @property
+    def wall(self) -> float:
+        """Seconds since `start`."""
+        return time.monotonic() - self._began
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The results so far, in the order of the jobs."""
+        return tuple(self._results[key] for key in self._jobs if key in self._results)
+
+    def start(self) -> None:
+        """Starts every job; those that need not run have their result at once."""
+        self._began = time.monotonic()
+        for job in self._jobs.values():
+            if job.settled is not None:
+                self._tell(result_of(job, job.settled, job.reason))
+        lanes = self._lanes([job for job in self._jobs.values() if job.settled is None])
+        before = threading.stack_size(_STACK)
+        try:
+            for lane in sorted(lanes, key=lambda lane: lane.priority):
+                thread = threading.Thread(target=self._guard, args=(lane,), daemon=True, name=lane.jobs[0].key)
+                self._threads.append(thread)
+                thread.start()
+        finally:
+            threading.stack_size(before)
+
+    def result(self, key: str) -> Result:
+        """The result of one job; delivers events while it waits.
+
+        Raises:
+            HarnessFault: no such job was planned.
+        """
+        if key not in self._jobs:
+            raise HarnessFault(f"no job {key} was planned")
+        while key not in self._results:
+            self._deliver(self._events.get())
+        return self._results[key]
+
+    def drain(self) -> None:
+        """Delivers what has happened so far."""
+        while True:
+            try:
+                self._deliver(self._events.get_nowait())
+            except queue.Empty:
+                return
+
+    def cancel(self) -> None:
+        """Ends the run: no job starts any more, and those under way lose their processes."""
+        self._lab.close()
+        for thread in self._threads:
+            thread.join(timeout=0.05)
+
+    def _deliver(self, event: Event) -> None:
+        if isinstance(event, ScenarioFinished):
+            self._results[event.result.key] = event.result
+        self._emit(event)
+
+    def _tell(self, result: Result) -> None:
+        self._events.put(ScenarioFinished(result))
+
+    def _guard(self, lane: Lane) -> None:
+        """A lane must end in a result for each of its jobs: the main thread waits for them."""
+        told: set[str] = set()
+        tells = lane.tells
+
+        def tell(result: Result) -> None:
+            told.add(result.key)
+            tells(result)
+
+        lane.tells = tell
+        try:
+            lane.run()
+        except Exception as err:  # noqa: BLE001 - anything that escapes here is limpet's own error
+            if self._lab.timeline.cancelled:
+                return
+            detail = "".join(traceback.format_exception(err))
+            for job in lane.jobs:
+                if job.key not in told:
+                    reason = f"{type(err).__name__}: {err}"
+                    tells(result_of(job, Verdict.HARNESS_ERROR, reason, detail=detail))
+
+    def _run(self, job: Job, deployment: Deployment) -> Result:
+        self._events.put(ScenarioStarted(job.loaded.target.name, job.name))
+        prefix = f"s{next(self._prefixes)}"
+        return run_job(job, deployment, self._lab.timeline, seed=self._lab.seed, prefix=prefix, out=self._out)
+
+    def _lanes(self, jobs: Sequence[Job]) -> list[Lane]:
+        lanes: list[Lane] = []
+        by_target: dict[int, list[Job]] = {}
+        for job in jobs:
+            by_target.setdefault(id(job.loaded), []).append(job)
+        for group in by_target.values():
+            target = group[0].loaded.target
+            if target.launch is None:
+                lanes.append(OnlyLane(group, self._lab, self._run, self._tell, 1))
+                continue
+            shared = Shared(self._lab, sum(not job.behaviour.own_deployment for job in group))
+            real = not target.control.advance_clock
+            for job in group:
+                priority = 1 if real and job.behaviour.waits else 2
+                if job.behaviour.own_deployment:
+                    lanes.append(Lane([job], self._lab, self._run, self._tell, priority))
+                else:
+                    lanes.append(SharedLane([job], self._lab, self._run, self._tell, priority, shared))
+        return lanes

@@ -1,0 +1,76 @@
+"""Brings a balancer that limpet did not start back to how it was, and verifies that it is."""
+
+from __future__ import annotations
+
+import time
+
+from limpet.harness.clients import HttpClient, TcpClient
+from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.identity import identify_by
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.history import Record
+
+_PATIENCE = 30.0
+_ROUND = 4
+"""Keyless requests for each member in one round; round robin reaches each with far fewer."""
+
+
+class _Forgetful:
+    """A recorder that keeps nothing: these requests are nobody's evidence."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._count = 0
+
+    def add(self, record: Record) -> None:
+        """Forgets it."""
+
+    def offset(self) -> float:
+        """Virtual time."""
+        return self._deployment.offset
+
+    def request_id(self) -> str:
+        """An id that belongs to no scenario."""
+        self._deployment.pace()
+        self._count += 1
+        return f"steady-{id(self)}-{self._count}"
+
+
+def restore(deployment: Deployment) -> None:
+    """Revives every backend, restores the pool, and waits until strangers reach every member without an error.
+
+    Raises:
+        SetupFault: that did not happen in time.
+    """
+    deployment.heal()
+    deadline = time.monotonic() + _PATIENCE
+    recorder = _Forgetful(deployment)
+    while True:
+        reached, failures = _round(deployment, recorder)
+        missing = [name for name in deployment.names if name not in reached]
+        if not missing and not failures:
+            return
+        if time.monotonic() > deadline:
+            seen = f"no answer from {', '.join(missing)}" if missing else f"{failures} requests failed"
+            raise SetupFault(f"waited {_PATIENCE:g} s for a steady state; last seen: {seen}")
+
+
+def _round(deployment: Deployment, recorder: _Forgetful) -> tuple[set[str], int]:
+    reached: set[str] = set()
+    failures = 0
+    identify = identify_by(deployment.loaded.target.backends)
+    plain = deployment.loaded.target.request
+    for _ in range(_ROUND * len(deployment.names)):
+        source = deployment.sources.draw() if deployment.local else None
+        if deployment.endpoint.scheme == "tcp":
+            with TcpClient(deployment.endpoint, recorder, name="steady", source=source) as client:
+                exchange = client.ask()
+        else:
+            with HttpClient(
+                deployment.endpoint, recorder, name="steady", source=source, identify=identify, keep=False
+            ) as http:
+                exchange = http.request(plain.method, plain.path, headers=tuple(plain.headers.items()),
+                                        body=plain.body.encode() or None)  # fmt: skip
+        failures += not exchange.ok
+        reached.add(exchange.backend)
+    return reached, failures

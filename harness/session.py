@@ -1,0 +1,167 @@
+"""One run as both faces need it: which targets and behaviours, with which seed, and who is told about it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import limpet
+from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.judging import is_emulation
+from limpet.harness.engine.lab import Lab
+from limpet.harness.engine.plan import Job, plan
+from limpet.harness.engine.runner import Runner
+from limpet.harness.model.errors import SetupFault, UsageFault
+from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
+from limpet.harness.model.verdict import Gate, Judgement, judge_run
+from limpet.harness.targets.load import LoadedTarget, load, names
+from limpet.harness.targets.running import Override
+
+_OURS = ("conformance.json", "summary.md", "report.html", "allure-results", "histories")
+
+
+@dataclass
+class Options:
+    """What was asked for, on the command line or as options of pytest.
+
+    Attributes:
+        targets: directories or bundled names; empty for the bundled ones that need nothing but limpet.
+        profile: judge by this profile instead of the targets' own.
+        behaviours: globs over behaviour names; empty for all.
+        require: globs of what must be held for exit 0, besides the targets' own gates.
+        out: where results go.
+        seed: None for a fresh one.
+        strict: a broken *should* fails too.
+        command: the line that repeats this run, but for the seed.
+        override: another entry point in the targets' place.
+    """
+
+    targets: tuple[str, ...] = ()
+    profile: str | None = None
+    behaviours: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    out: Path = Path("limpet-out")
+    seed: int | None = None
+    strict: bool = False
+    command: str = "limpet run"
+    override: Override | None = None
+
+
+def bundled() -> list[str]:
+    """The bundled targets that run on limpet's own code, so that nothing has to be installed for them."""
+    found = [(name, load(name).target.launch) for name in names()]
+    return [name for name, launch in found if launch is not None and launch.python]
+
+
+@dataclass
+class RunSession:
+    """Plans, runs and reports.
+
+    Args:
+        options: what was asked for.
+        handlers: who is told.
+    """
+
+    options: Options
+    handlers: Sequence[Handler]
+    loaded: list[LoadedTarget] = field(init=False)
+    seed: int = field(init=False)
+    judgement: Judgement | None = field(default=None, init=False)
+    runner: Runner | None = field(default=None, init=False)
+    _lab: Lab | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        wanted = self.options.targets or tuple(bundled())
+        self.loaded = [load(name, profile=self.options.profile) for name in wanted]
+        named = [each.target.name for each in self.loaded]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise UsageFault(f'two targets have the name "{twice[0]}"', do="reports and histories go by it; rename one")
+        self.seed = self.options.seed if self.options.seed is not None else secrets.randbelow(1_000_000_000)
+
+    def jobs_of(self, behaviour: Behaviour) -> list[Job]:
+        """What is to be run of one behaviour, on all targets."""
+        return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
+
+    def _version(self, loaded: LoadedTarget) -> str:
+        return self._lab.version(loaded) if self._lab is not None else ""
+
+    def start(self, jobs: Sequence[Job]) -> Runner:
+        """Starts the jobs. Results of an earlier run in the same place are removed first."""
+        out = self.options.out
+        prepare(out)
+        self._lab = Lab(self.seed, self.loaded, override=self.options.override)
+        self.runner = Runner(self._lab, jobs, out, self._emit)
+        self._emit(
+            RunStarted(
+                run=secrets.token_hex(4),
+                seed=self.seed,
+                version=limpet.__version__,
+                started=datetime.now(UTC).isoformat(timespec="seconds"),
+                targets=tuple(self._info(each) for each in self.loaded),
+                planned=len(jobs),
+                command=f"{self.options.command} --seed {self.seed}",
+            )
+        )
+        self.runner.start()
+        return self.runner
+
+    def finish(self, *, interrupted: bool = False) -> Judgement | None:
+        """Takes everything apart and tells the end; None when the run had not begun."""
+        if self.runner is None or self._lab is None:
+            return None
+        runner, self.runner = self.runner, None
+        runner.drain()
+        if interrupted:
+            runner.cancel()
+        waited = self._lab.timeline.waited
+        self._lab.close()
+        results = runner.results
+        self.judgement = judge_run(results, self.gates(), strict=self.options.strict)
+        self._emit(RunFinished(results, self.judgement, runner.wall, waited, interrupted))
+        return self.judgement
+
+    def gates(self) -> list[Gate]:
+        """What must be held: the targets' own gates and those that were asked for."""
+        own = [Gate(glob, each.target.name) for each in self.loaded for glob in each.target.gate.require]
+        return own + [Gate(glob) for glob in self.options.require]
+
+    def _emit(self, event: Event) -> None:
+        for handler in self.handlers:
+            handler.handle(event)
+
+    def _info(self, loaded: LoadedTarget) -> TargetInfo:
+        target = loaded.target
+        return TargetInfo(
+            name=target.name,
+            title=target.title or target.name,
+            product=loaded.catalogue.product.title,
+            profile=loaded.profile,
+            version=self._version(loaded),
+            emulation=is_emulation(loaded),
+            contract=json.dumps(loaded.contract.model_dump(mode="json", exclude_none=True), sort_keys=True),
+        )
+
+
+def prepare(out: Path) -> None:
+    """Makes the output directory, without an earlier run's results.
+
+    Raises:
+        SetupFault: it cannot be made or written.
+        UsageFault: it holds other things than limpet's results, which are not limpet's to remove.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in _OURS:
+            path = out / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as err:
+        raise SetupFault(f"cannot be written: {err.strerror}", where=str(out), do="choose another --out") from err
