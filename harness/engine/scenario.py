@@ -175,7 +175,7 @@ class Scenario:
         """
         for _ in range(_DRAWS * self.n):
             client = self.client(keep=keep)
-            client.visit()
+            self._require_key(client, client.visit())
             if client.backend and name in (None, client.backend):
                 return client
             client.close()
@@ -190,7 +190,7 @@ class Scenario:
         found: dict[str, list[Client]] = {name: [] for name in self.names}
         for _ in range(_DRAWS * count * self.n):
             client = self.client()
-            client.visit()
+            self._require_key(client, client.visit())
             group = found.get(client.backend)
             if group is not None and len(group) < count:
                 group.append(client)
@@ -199,6 +199,16 @@ class Scenario:
             client.close()
         few = {name: len(group) for name, group in found.items()}
         raise Inconclusive(f"too few new sessions reached some backend within the budget: {few}")
+
+    def _require_key(self, client: Client, exchange: Exchange) -> None:
+        """A first answer without the cookie by which the balancer goes pins nobody, and that is a broken promise."""
+        if self.contract.affinity not in ("lb-cookie", "app-cookie") or not exchange.ok or not exchange.backend:
+            return
+        if client.issued(exchange) or any(each.kind is Kind.COOKIE_NOT_ISSUED for each in self.violations):
+            return
+        which = "balancer's" if self.contract.affinity == "lb-cookie" else "application's"
+        text = f"{client.name}'s first answer lacks the {which} cookie, so nothing pins this user"
+        self.broken(Kind.COOKIE_NOT_ISSUED, text, exchange)
 
     def scramble(self) -> None:
         """A random number of requests of strangers, so that the next pick is not the balancer's rotation."""
@@ -326,7 +336,7 @@ class Scenario:
             notices_health=self.system.notices_health,
             url=self.system.target.url,
         )
-        return oracle.judge(self._recorder.records)
+        return oracle.judge([*self._recorder.records, *self.arrived()])
 
     def close(self) -> None:
         """Closes all connections."""
