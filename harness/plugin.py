@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from limpet.harness.session import Options, RunSession
 
 OPTIONS = pytest.StashKey["Options"]()
-HANDLERS = pytest.StashKey["list[Any]"]()
 SESSION = pytest.StashKey["RunSession"]()
 
 
@@ -68,15 +67,11 @@ def run_session(config: pytest.Config) -> RunSession:
 
     if SESSION not in config.stash:
         options = options_of(config)
-        handlers = config.stash.get(HANDLERS, None)
-        if handlers is None:
-            handlers = [Fanout([each for each in standard_handlers(options.out) if not _on_screen(each)])]
+        handlers = Fanout([each for each in standard_handlers(options.out) if not _on_screen(each)])
         try:
-            config.stash[SESSION] = RunSession(options, handlers)
+            config.stash[SESSION] = RunSession(options, [handlers])
         except LimpetFault as fault:
-            if HANDLERS in config.stash:
-                raise
-            raise pytest.UsageError(str(fault)) from None
+            pytest.exit(str(fault), returncode=pytest.ExitCode.USAGE_ERROR)
     return config.stash[SESSION]
 
 
@@ -121,9 +116,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if not items or session.config.option.collectonly:
         return (yield)
     run = run_session(session.config)
-    run.start([item.job for item in items])
     interrupted = True
     try:
+        run.start([item.job for item in items])
         outcome = yield
         interrupted = bool(session.shouldstop or session.shouldfail)
         return outcome

@@ -1,0 +1,202 @@
+"""Whole scenarios on real deployments: what a test does becomes the right verdict, and nothing stays behind."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.lab import Lab
+from limpet.harness.engine.outcome import Inconclusive, NotCheckable
+from limpet.harness.engine.plan import Job
+from limpet.harness.engine.runner import Runner
+from limpet.harness.engine.scenario import Scenario
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.history import Arrived, Control, Received, Sent, read
+from limpet.harness.model.verdict import RequirementRef, Result, Verdict
+from limpet.harness.model.violation import Kind
+from limpet.harness.targets.load import LoadedTarget, load
+
+REQUIREMENT = RequirementRef("X-1", "must", "some sentence", ("docs/x.md",))
+TARGET = "reference-lb-cookie-idle"
+
+
+def job(test: Callable[[Scenario], None], loaded: LoadedTarget, level: str = "must", **facts: object) -> Job:
+    spec = Behaviour("some.behaviour", test, **facts)  # type: ignore[arg-type]
+    requirement = RequirementRef("X-1", level, "some sentence", ("docs/x.md",))
+    return Job(loaded, spec, "", (requirement,))
+
+
+def judged(tmp_path: Path, *jobs: Job) -> list[Result]:
+    with Lab(1, [each.loaded for each in jobs]) as lab:
+        runner = Runner(lab, jobs, tmp_path, lambda _event: None)
+        runner.start()
+        return [runner.result(each.key) for each in jobs]
+
+
+def one(tmp_path: Path, test: Callable[[Scenario], None], target: str = TARGET, **facts: object) -> Result:
+    return judged(tmp_path, job(test, load(target), **facts))[0]  # type: ignore[arg-type]
+
+
+def pinned_traffic(s: Scenario) -> None:
+    user = s.pinned()
+    for _ in range(5):
+        user.visit()
+
+
+def test_a_pin_that_holds_is_held_and_its_history_is_on_disk(tmp_path: Path) -> None:
+    result = one(tmp_path, pinned_traffic)
+    assert (result.verdict, result.decided, result.requests) == (Verdict.HELD, 5, 6)
+    records = list(read((tmp_path / result.history).read_bytes().splitlines(keepends=True)))
+    assert sum(isinstance(each, Sent) for each in records) == 6
+    assert sum(isinstance(each, Received) for each in records) == 6
+    assert {each.id for each in records if isinstance(each, Arrived)} == {
+        each.id for each in records if isinstance(each, Sent)
+    }
+
+
+def test_who_sends_another_users_key_on_purpose_does_not_fool_the_oracle(tmp_path: Path) -> None:
+    """Judged by the value sent: a thief of a cookie is on the right backend when it is the cookie's."""
+
+    def test(s: Scenario) -> None:
+        first, second = s.pinned("b1"), s.pinned("b2")
+        stolen = first.cookie_header()
+        for _ in range(3):
+            second.request("GET", "/", cookie=stolen)
+        assert second.backend == "b1"
+
+    assert one(tmp_path, test).verdict is Verdict.HELD
+
+
+def test_a_scenario_that_decides_nothing_is_never_held(tmp_path: Path) -> None:
+    result = one(tmp_path, lambda s: [s.client().visit() for _ in range(3)] and None)  # type: ignore[func-returns-value]
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("raised", "verdict"),
+    [
+        (Inconclusive("too few"), Verdict.INCONCLUSIVE),
+        (NotCheckable("no such thing here"), Verdict.NOT_CHECKABLE),
+        (SetupFault("no more ports"), Verdict.SETUP_FAILED),
+        (ZeroDivisionError("mine"), Verdict.HARNESS_ERROR),
+        (AssertionError("mine too"), Verdict.HARNESS_ERROR),
+    ],
+)
+def test_what_a_scenario_raises_is_never_the_balancers_fault(
+    tmp_path: Path, raised: Exception, verdict: Verdict
+) -> None:
+    def test(s: Scenario) -> None:
+        pinned_traffic(s)
+        raise raised
+
+    result = one(tmp_path, test)
+    assert result.verdict is verdict
+    assert str(raised) in result.reason
+
+
+def test_a_violation_that_was_seen_counts_although_the_rest_was_inconclusive(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        s.broken(Kind.NEVER_EXPIRED, "it stayed")
+        raise Inconclusive("and then nobody answered")
+
+    result = one(tmp_path, test)
+    assert result.verdict is Verdict.BROKEN
+    assert result.violations[0].kind is Kind.NEVER_EXPIRED
+
+
+def test_what_is_only_to_be_observed_is_never_broken(tmp_path: Path) -> None:
+    result = one(tmp_path, lambda s: s.broken(Kind.MOVED, "it moved"), level="observe")
+    assert result.verdict is Verdict.OBSERVED
+    assert "it moved" in result.reason
+
+
+def test_a_balancer_whose_process_ends_in_mid_run_broke_its_promise(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        pinned_traffic(s)
+        s.system.target.stop()
+
+    result = one(tmp_path, test, touches="settings")
+    assert result.verdict is Verdict.BROKEN
+    assert "process ended" in result.reason
+
+
+def test_the_clock_moves_balancer_and_jar_together(tmp_path: Path) -> None:
+    seen: queue.Queue[tuple[str, str]] = queue.Queue()
+
+    def test(s: Scenario) -> None:
+        user = s.pinned()
+        before = user.cookie_header()
+        s.wait(s.duration + 5)
+        seen.put((before, user.cookie_header()))
+        pinned_traffic(s)
+
+    result = one(tmp_path, test, touches="clock")
+    before, after = seen.get_nowait()
+    assert result.verdict is Verdict.HELD
+    assert before and not after, "the jar's clock did not move, or its cookie has no expiry"
+    assert result.waited == 0
+
+
+def test_faults_are_in_the_history_with_the_moment_of_their_certainty(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        pinned_traffic(s)
+        s.system.kill("b1")
+        s.system.revive("b1")
+        pinned_traffic(s)
+
+    result = one(tmp_path, test, touches="backends")
+    assert result.verdict is Verdict.HELD
+    controls = [
+        each
+        for each in read((tmp_path / result.history).read_bytes().splitlines(keepends=True))
+        if isinstance(each, Control)
+    ]
+    assert [(each.verb, each.backend) for each in controls] == [("kill", "b1"), ("revive", "b1")]
+    assert controls[0].t < controls[0].done <= controls[1].t < controls[1].done
+    assert [step.text for step in result.steps] == ["kill b1", "revive b1"]
+
+
+def test_three_waits_of_two_seconds_are_waited_together(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        s.real_wait(2)
+        pinned_traffic(s)
+
+    loaded = load("reference-real-idle")
+    jobs = [
+        Job(loaded, Behaviour(f"wait.{number}", test, touches="clock", waits=True), "", (REQUIREMENT,))
+        for number in range(3)
+    ]
+    begin = time.monotonic()
+    results = judged(tmp_path, *jobs)
+    wall = time.monotonic() - begin
+    assert [each.verdict for each in results] == [Verdict.HELD] * 3
+    assert sum(each.waited for each in results) >= 6
+    assert wall < sum(each.waited for each in results)
+
+
+def test_cancel_in_the_middle_ends_soon_and_leaves_nothing(tmp_path: Path) -> None:
+    started = threading.Event()
+
+    def test(s: Scenario) -> None:
+        pinned_traffic(s)
+        started.set()
+        s.real_wait(3600)
+
+    loaded = load(TARGET)
+    lab = Lab(1, [loaded])
+    runner = Runner(lab, [job(test, loaded, touches="clock")], tmp_path, lambda _event: None)
+    runner.start()
+    assert started.wait(30)
+    runner.cancel()
+    for thread in runner._threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    assert not lab.workdir.exists()
+    assert lab.keeper.ended
+    assert (tmp_path / "histories").exists(), "the history so far belongs to the user"
