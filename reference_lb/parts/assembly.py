@@ -1,0 +1,156 @@
+"""From a configuration to the balancer's parts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from limpet.reference_lb.parts.binding_stores import NoStore, TableStore
+from limpet.reference_lb.parts.clock import OffsetClock
+from limpet.reference_lb.parts.cookie_store import CookieStore
+from limpet.reference_lb.parts.cookie_writer import CookiePlan, Issue, NoCookies, PlannedCookies
+from limpet.reference_lb.parts.header_policy import ForwardingHeaders
+from limpet.reference_lb.parts.health_view import AssumedHealth, CheckedHealth
+from limpet.reference_lb.parts.key_readers import AddressMask, ApplicationKey, CookieKey, NoKey, SourceKey
+from limpet.reference_lb.parts.key_ring import KeyRing
+from limpet.reference_lb.parts.lifetimes import AbsoluteLifetime, IdleLifetime
+from limpet.reference_lb.parts.pickers import LeastConnections, SmoothRoundRobin
+from limpet.reference_lb.parts.pool import MemberPool
+from limpet.reference_lb.parts.protocols import (
+    BadKey,
+    BindingStore,
+    Clock,
+    CookieWriter,
+    HealthView,
+    KeyReader,
+    Lifetime,
+    Parts,
+    Unhealthy,
+)
+from limpet.reference_lb.parts.reactions import ConfiguredReactions, ManualSwitch
+from limpet.reference_lb.parts.router import PinningRouter
+from limpet.reference_lb.settings.config import Affinity, Config, CookieAttributes, Health, Span
+from limpet.reference_lb.settings.load import specs
+from limpet.reference_lb.settings.rules import merged
+
+
+def build_parts(config: Config) -> Parts:
+    """The right balancer for this configuration, with its members, all of unknown health."""
+    affinity = config.affinity
+    clock = OffsetClock()
+    pool = MemberPool()
+    pool.apply(specs(config.pool.member))
+    mode = _MODES[affinity.mode](affinity, clock)
+    hidden = _cookie_names(affinity) if affinity.mode == "lb-cookie" and affinity.cookie.strip else []
+    least = config.pool.algorithm == "weighted-least-connections"
+    return Parts(
+        clock=clock,
+        key_reader=mode.key_reader,
+        binding_store=mode.binding_store,
+        lifetime=_lifetime(affinity),
+        picker=LeastConnections() if least else SmoothRoundRobin(),
+        cookie_writer=mode.cookie_writer,
+        header_policy=ForwardingHeaders(hidden),
+        health_view=_health_view(config.health),
+        pool=pool,
+        reactions=_reactions(affinity),
+        switch=ManualSwitch(affinity.enabled and affinity.mode != "none"),
+        router=PinningRouter(),
+    )
+
+
+def take_over(parts: Parts, previous: Parts) -> None:
+    """What a reload keeps: bindings, keys, members with what is in flight on them, and the clock."""
+    parts.binding_store.adopt(previous.binding_store.memory())
+    parts.clock.advance(max(0.0, previous.clock.offset - parts.clock.offset))
+    parts.pool.adopt(previous.pool.members())
+
+
+class _Mode(NamedTuple):
+    key_reader: KeyReader
+    binding_store: BindingStore
+    cookie_writer: CookieWriter
+
+
+def _none(affinity: Affinity, clock: Clock) -> _Mode:
+    return _Mode(NoKey(), NoStore(), NoCookies())
+
+
+def _source_ip(affinity: Affinity, clock: Clock) -> _Mode:
+    return _Mode(SourceKey(_mask(affinity)), TableStore(affinity.table_size), NoCookies())
+
+
+def _app_cookie(affinity: Affinity, clock: Clock) -> _Mode:
+    assert affinity.application is not None, "the rules ask for it"
+    reader = ApplicationKey(affinity.application.name, clock, _tie(affinity))
+    return _Mode(reader, TableStore(affinity.table_size), NoCookies())
+
+
+def _lb_cookie(affinity: Affinity, clock: Clock) -> _Mode:
+    reader = CookieKey(_cookie_names(affinity), _tie(affinity))
+    return _Mode(reader, CookieStore(KeyRing(affinity.cookie.keys)), _writer(affinity))
+
+
+_MODES = {"none": _none, "source-ip": _source_ip, "app-cookie": _app_cookie, "lb-cookie": _lb_cookie}
+
+
+def _mask(affinity: Affinity) -> AddressMask:
+    return AddressMask(affinity.key_prefix.v4, affinity.key_prefix.v6)
+
+
+def _tie(affinity: Affinity) -> AddressMask | None:
+    return _mask(affinity) if affinity.reaction.ip_change == "invalidate" else None
+
+
+def _cookie_names(affinity: Affinity) -> list[str]:
+    cookie = affinity.cookie
+    return [cookie.name] if cookie.twin is None else [cookie.name, cookie.twin.name]
+
+
+def _writer(affinity: Affinity) -> PlannedCookies:
+    cookie = affinity.cookie
+    plans = [_plan(affinity, cookie.name, cookie)]
+    if cookie.twin is not None:
+        plans.append(_plan(affinity, cookie.twin.name, merged(cookie, cookie.twin)))
+    return PlannedCookies(Issue(cookie.issued), plans)
+
+
+def _plan(affinity: Affinity, name: str, attributes: CookieAttributes) -> CookiePlan:
+    expires = _span(attributes.expires, affinity.span)
+    max_age = _span(attributes.max_age, affinity.span)
+    if affinity.kept_by != "balancer" and expires is None and max_age is None:
+        expires = affinity.span
+    return CookiePlan(
+        name=name,
+        path=attributes.path or None,
+        domain=attributes.domain,
+        expires=expires,
+        max_age=max_age,
+        secure=None if attributes.secure == "https" else attributes.secure,
+        http_only=attributes.http_only,
+        same_site=attributes.same_site,
+        partitioned=attributes.partitioned,
+    )
+
+
+def _span(configured: Span | None, duration: float | None) -> float | None:
+    return duration if configured == "duration" else configured
+
+
+def _lifetime(affinity: Affinity) -> Lifetime:
+    checked = affinity.span if affinity.kept_by != "client" else None
+    return AbsoluteLifetime(checked) if affinity.clock == "absolute" else IdleLifetime(checked)
+
+
+def _health_view(health: Health) -> HealthView:
+    return CheckedHealth(health.rise, health.fall) if health.enabled else AssumedHealth()
+
+
+def _reactions(affinity: Affinity) -> ConfiguredReactions:
+    reaction = affinity.reaction
+    return ConfiguredReactions(
+        on_unhealthy=Unhealthy(reaction.unhealthy),
+        on_bad_key=BadKey(reaction.bad_cookie),
+        repin_drained=reaction.draining == "repin",
+        go_home=reaction.recovered == "return",
+        retry=reaction.in_request == "retry",
+    )

@@ -1,0 +1,171 @@
+"""What the parts hand to each other. Plain values; times are seconds of the affinity clock since the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class MemberSpec(NamedTuple):
+    """A wanted member of the pool, as configured."""
+
+    name: str
+    host: str
+    port: int
+    weight: int = 1
+    drain: bool = False
+
+    @property
+    def id(self) -> str:
+        """The server's identity: a name that moved to another address is another server."""
+        return f"{self.name}@{self.host}:{self.port}"
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A server in the pool; the object lives as long as the server stays the same one."""
+
+    id: str
+    name: str
+    host: str
+    port: int
+    weight: int = 1
+    drain: bool = False
+    in_flight: int = 0
+
+    @classmethod
+    def of(cls, spec: MemberSpec) -> Member:
+        """A new server with nothing in flight."""
+        return cls(spec.id, spec.name, spec.host, spec.port, spec.weight, spec.drain)
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """One request of one client; in TCP mode one connection, with no method and no headers.
+
+    Attributes:
+        source: the client's IP address, as text.
+        connection: number of the client's connection, unique in this process.
+        minor: HTTP/1.x.
+        chunked: the body comes in chunks. Otherwise its length is `length` bytes.
+        secure: it came over TLS.
+    """
+
+    source: str
+    connection: int
+    method: bytes = b""
+    target: bytes = b""
+    headers: Headers = field(default_factory=list)
+    minor: int = 1
+    chunked: bool = False
+    length: int = 0
+    keep_alive: bool = True
+    secure: bool = False
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Every value of the header `name` (lower case), in order."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+
+class Framing(Enum):
+    """How a response body ends."""
+
+    NONE = "no body"
+    LENGTH = "content-length"
+    CHUNKED = "chunked"
+    CLOSE = "until close"
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """The head of a backend's response."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    framing: Framing = Framing.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A key's pin.
+
+    Attributes:
+        backend: id of the member it leads to.
+        created: when the pin was made. used: when it was last used.
+        home: id of the member to return to when it recovers ("" for none).
+        source: masked client address the pin is valid for ("" for any).
+        outdated: it was read from a value under an older key.
+    """
+
+    backend: str
+    created: float
+    used: float
+    home: str = ""
+    source: str = ""
+    outdated: bool = False
+
+
+class Why(Enum):
+    """How a request came to its member."""
+
+    UNKEYED = "stickiness is off, or what the client sent is to be left alone"
+    FRESH = "no live pin: a new one was made"
+    HELD = "the pin held"
+    REPINNED = "the pinned member could not serve: a new pin was made"
+    REROUTED = "the pinned member could not serve: the pin was left as it is"
+    RETURNED = "the home member is back: the pin went home"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that the balancer answers itself."""
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes, and what pins it there.
+
+    Attributes:
+        member: where to; None when refused.
+        binding: the pin, None when there is none to hold.
+        key: what the client sent and the pin was found under (None when nothing was found).
+        renewed_key: the pin came from a value under an older key.
+    """
+
+    member: Member | None
+    why: Why
+    binding: Binding | None = None
+    key: str | None = None
+    renewed_key: bool = False
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A key that a backend gave to, or took from, the client in its response."""
+
+    key: str
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetCookie:
+    """A cookie to be set. `expires` is an instant, `max_age` whole seconds; None leaves the attribute out."""
+
+    name: str
+    value: str
+    path: str | None = None
+    domain: str | None = None
+    expires: float | None = None
+    max_age: int | None = None
+    secure: bool = False
+    http_only: bool = False
+    same_site: str | None = None
+    partitioned: bool = False

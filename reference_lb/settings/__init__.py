@@ -1,0 +1,1 @@
+"""The configuration: its shape, its rules, and its errors."""

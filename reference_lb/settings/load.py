@@ -1,0 +1,89 @@
+"""From a file to a configuration, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from limpet.reference_lb.parts.records import MemberSpec
+from limpet.reference_lb.settings.config import Affinity, Config, Listener, MemberConfig, PoolConfig
+from limpet.reference_lb.settings.problems import ConfigError, Problem, problems_of
+from limpet.reference_lb.settings.rules import affinity_problems, listener_problems, member_problems
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def load(path: Path) -> Config:
+    """Read and check a TOML file.
+
+    Raises:
+        ConfigError: with every problem of the file.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([Problem("", f"it cannot be read: {error.strerror}")], str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem("", f"it is no TOML: {error}")], str(path)) from error
+    return check(raw, path)
+
+
+def check(raw: Mapping[str, object], source: Path | None = None) -> Config:
+    """Check a parsed file: keys and values first, and what may go together for every section that is readable.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    problems: list[Problem] = []
+    config: Config | None = None
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems += problems_of(error, Config)
+    listener = _section(Listener, raw.get("listener"))
+    affinity = _section(Affinity, raw.get("affinity", {}))
+    pool = _section(PoolConfig, raw.get("pool", {}))
+    if affinity is not None:
+        problems += affinity_problems(affinity)
+        if listener is not None:
+            problems += listener_problems(listener, affinity)
+    if pool is not None:
+        problems += member_problems(pool.member, "pool.member")
+    if config is None or problems:
+        raise ConfigError(problems, str(source or ""))
+    config._source = source
+    return config
+
+
+def _section(model: type[_Model], raw: object) -> _Model | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def check_members(raw: object) -> tuple[MemberConfig, ...]:
+    """Check a list of members that the admin API was given.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    if not isinstance(raw, list):
+        raise ConfigError([Problem("", "a list of members is wanted")], "members")
+    try:
+        members = PoolConfig.model_validate({"member": raw}).member
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, PoolConfig), "members") from error
+    problems = list(member_problems(members, "member"))
+    if problems:
+        raise ConfigError(problems, "members")
+    return members
+
+
+def specs(members: Sequence[MemberConfig]) -> list[MemberSpec]:
+    """As the pool wants them."""
+    return [MemberSpec(m.name, m.host, m.port, m.weight, m.drain) for m in members]

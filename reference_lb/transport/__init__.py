@@ -1,0 +1,1 @@
+"""All I/O: asyncio protocols that feed events to the core and do its commands."""

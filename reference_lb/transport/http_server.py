@@ -1,0 +1,167 @@
+"""The backend's side of an HTTP exchange: parses responses into events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import httptools
+
+from limpet.reference_lb.core.messages import Answer, ServerData, ServerEnd, ServerGone
+from limpet.reference_lb.parts.records import Framing, Headers, Member, ResponseHead
+from limpet.reference_lb.transport.upstream import Owner, Upstreams
+
+
+class BackendConnection(asyncio.Protocol):
+    """One connection to a member, for one exchange at a time."""
+
+    def __init__(self, member: Member, upstreams: Upstreams) -> None:
+        self.member = member
+        self.idle_since = 0.0
+        self._upstreams = upstreams
+        self._owner: Owner | None = None
+        self._transport: asyncio.Transport
+        self._parser: Any = None
+        self._head_only = False
+        self._reason = b""
+        self._headers: Headers = []
+        self._framing = Framing.NONE
+        self._status = 0
+
+    # -- what the exchange's driver does with it
+
+    def serve(self, owner: Owner, head_only: bool) -> None:
+        """Work for `owner`; `head_only`: the request is a HEAD, its response has no body."""
+        self._owner = owner
+        self._head_only = head_only
+        self._parser = httptools.HttpResponseParser(self)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes of the request."""
+        self._transport.write(data)
+
+    def release(self) -> None:
+        """The exchange is complete: wait for another one."""
+        self._owner = self._parser = None
+        self.reading(True)
+        self._upstreams.keep(self.member, self)
+
+    def close(self) -> None:
+        """Work for nobody any more."""
+        self._owner = None
+        self._transport.abort()
+
+    def reading(self, wanted: bool) -> None:
+        """Whether the client takes bytes at the moment."""
+        if self._transport.is_closing():
+            return
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and let the owner send what came of it at once."""
+        owner = self._owner
+        if owner is None:  # nobody asked: whatever it is, this connection is of no more use
+            self._upstreams.lost(self.member, self)
+            self._transport.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if self._owner is owner:
+                self._fail()
+        owner.flush()
+
+    def eof_received(self) -> bool:
+        """The backend sends no more: nothing can be asked of it either."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end of a response that runs until close; of any other one, a failure."""
+        owner = self._owner
+        if owner is None:
+            self._upstreams.lost(self.member, self)
+            return
+        if self._framing is Framing.CLOSE and self._status >= 200 and exc is None:
+            self._owner = None
+            owner.from_server(ServerEnd(reusable=False))
+        else:
+            self._fail()
+        owner.flush()
+
+    def pause_writing(self) -> None:
+        """The backend is slow."""
+        if self._owner is not None:
+            self._owner.server_writable(False)
+
+    def resume_writing(self) -> None:
+        """It takes bytes again."""
+        if self._owner is not None:
+            self._owner.server_writable(True)
+
+    def _fail(self) -> None:
+        owner, self._owner = self._owner, None
+        self._transport.abort()
+        if owner is not None:
+            owner.from_server(ServerGone())
+
+    # -- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        """A response begins."""
+        self._reason, self._headers, self._status = b"", [], 0
+        self._framing = Framing.NONE
+
+    def on_status(self, reason: bytes) -> None:
+        """The reason phrase."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header line; trailers come here too, after the head, and are dropped."""
+        if self._status == 0:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        if self._owner is None:
+            return
+        status = self._status = self._parser.get_status_code()
+        self._framing = self._body_framing(status)
+        head = ResponseHead(status, self._reason, self._headers, self._framing)
+        self._owner.from_server(Answer(head))
+        if self._head_only and status >= 200 and self._owner is not None:
+            self._owner.from_server(ServerEnd(reusable=self._parser.should_keep_alive() and self._framed()))
+
+    def on_body(self, data: bytes) -> None:
+        """Bytes of the body."""
+        if self._owner is not None and not self._head_only:
+            self._owner.from_server(ServerData(data))
+
+    def on_message_complete(self) -> None:
+        """The response is complete; an interim one completes nothing."""
+        if self._owner is not None and self._status >= 200:
+            self._owner.from_server(ServerEnd(reusable=self._parser.should_keep_alive()))
+
+    def _body_framing(self, status: int) -> Framing:
+        if self._head_only or status < 200 or status in (204, 304):
+            return Framing.NONE
+        framing = Framing.CLOSE
+        for name, value in self._headers:
+            lowered = name.lower()
+            if lowered == b"transfer-encoding":
+                return Framing.CHUNKED if value.lower().endswith(b"chunked") else Framing.CLOSE
+            if lowered == b"content-length":
+                framing = Framing.LENGTH
+        return framing
+
+    def _framed(self) -> bool:
+        """Whether the response to HEAD says how long its body would be; otherwise the backend will close."""
+        return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
