@@ -1,0 +1,104 @@
+"""The verdicts that each bundled target must have, and how to write them down anew.
+
+``python tests/expected/verdicts.py`` runs every bundled target and rewrites the files; read the difference before
+you commit it: each line of it is a change of what limpet says about somebody's balancer.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from limpet.harness.targets.load import load, names
+from limpet.reports.conformance import load as load_conformance
+
+HERE = Path(__file__).parent
+
+Verdicts = dict[str, dict[str, str]]
+"""Target → behaviour (with its variant) → verdict."""
+
+
+def installed(target: str) -> bool:
+    """Whether the target's balancer can be started here."""
+    from limpet.harness.model.errors import LimpetFault
+    from limpet.harness.targets.binaries import locate
+
+    launch = load(target).target.launch
+    if launch is None or launch.binary is None:
+        return True
+    try:
+        locate(launch.binary, where=target)
+    except LimpetFault:
+        return False
+    return True
+
+
+def run(targets: Iterable[str], out: Path, *arguments: str, timeout: float = 1200) -> tuple[int, str, Verdicts]:
+    """Exit code, output and verdicts of `limpet run` on these targets."""
+    command = [sys.executable, "-m", "limpet.harness.cli.main", "run", "-q", "--out", str(out), *arguments]
+    for target in targets:
+        command += ["--target", target]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=out.parent)
+    return ended.returncode, ended.stdout + ended.stderr, read(out / "conformance.json")
+
+
+def read(file: Path) -> Verdicts:
+    """The verdicts in a conformance.json."""
+    found: Verdicts = {}
+    for result in load_conformance(file).results:
+        name = f"{result.behaviour}[{result.variant}]" if result.variant else result.behaviour
+        found.setdefault(result.target, {})[name] = str(result.verdict)
+    return found
+
+
+def expected() -> Verdicts:
+    """What is written down."""
+    return {path.stem: tomllib.loads(path.read_text())["verdicts"] for path in sorted(HERE.glob("*.toml"))}
+
+
+def differences(want: dict[str, str], got: dict[str, str]) -> list[str]:
+    """One line for each behaviour whose verdict is not the expected one."""
+    return [
+        f"{name}: expected {want.get(name, 'nothing')}, got {got.get(name, 'nothing')}"
+        for name in sorted(want.keys() | got.keys())
+        if want.get(name) != got.get(name)
+    ]
+
+
+def write(verdicts: Verdicts) -> None:
+    """Writes the files anew."""
+    for target, rows in verdicts.items():
+        lines = [
+            f"# Every behaviour's verdict on {target}. Written by verdicts.py; read each change before committing it.",
+            "",
+            "[verdicts]",
+            *(
+                f"{msgspec.json.encode(name).decode()} = {msgspec.json.encode(rows[name]).decode()}"
+                for name in sorted(rows)
+            ),
+        ]
+        (HERE / f"{target}.toml").write_text("\n".join(lines) + "\n")
+
+
+def main() -> int:
+    """Runs all and writes."""
+    targets = [name for name in names() if installed(name)]
+    with tempfile.TemporaryDirectory() as folder:
+        code, output, verdicts = run(targets, Path(folder) / "out")
+    for target, rows in verdicts.items():
+        old = expected().get(target, {})
+        for line in differences(old, rows):
+            print(f"{target} {line}")  # noqa: T201 - a tool for the terminal
+    write(verdicts)
+    print(f"exit code of the run: {code}", output[-300:] if code else "")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

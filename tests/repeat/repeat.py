@@ -1,0 +1,95 @@
+"""Runs all bundled targets again and again, each time with another seed, every second time beside busy loops.
+
+``make repeat`` (minutes, not part of `make test`). The verdicts must be the same every time and none undecided. Writes
+what it saw to ``docs/repeat.md`` with the date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def _load_verdicts():  # type: ignore[no-untyped-def]
+    spec = importlib.util.spec_from_file_location(
+        "limpet_expected_verdicts", ROOT / "tests" / "expected" / "verdicts.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _spin(stop: float) -> None:
+    while time.monotonic() < stop:
+        pass
+
+
+def main() -> int:
+    """Returns 0 when all runs agreed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--busy", type=int, default=4, help="busy loops beside every second run")
+    parser.add_argument("--target", action="append", help="default: every bundled target that can be started here")
+    parser.add_argument("--limit", type=float, default=900, help="seconds that a run may take")
+    arguments = parser.parse_args()
+    verdicts = _load_verdicts()
+    targets = arguments.target or [name for name in verdicts.names() if verdicts.installed(name)]
+    lines: list[str] = []
+    wrong: list[str] = []
+    for number in range(arguments.runs):
+        seed = random.SystemRandom().randrange(10**9)
+        busy = arguments.busy if number % 2 else 0
+        loops = [
+            multiprocessing.Process(target=_spin, args=(time.monotonic() + arguments.limit,), daemon=True)
+            for _ in range(busy)
+        ]
+        for loop in loops:
+            loop.start()
+        begin = time.monotonic()
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                code, output, seen = verdicts.run(targets, Path(folder) / "out", "--seed", str(seed))
+        finally:
+            for loop in loops:
+                loop.terminate()
+        wall = time.monotonic() - begin
+        found = [
+            f"seed {seed} {target} {line}"
+            for target in targets
+            for line in verdicts.differences(verdicts.expected().get(target, {}), seen.get(target, {}))
+        ]
+        rows = sum(len(rows) for rows in seen.values())
+        line = f"| {number + 1} | {seed} | {busy} | {rows} | {len(found)} | {code} | {wall:.0f} |"
+        print(line, flush=True)  # noqa: T201 - a tool for the terminal
+        for difference in found:
+            print("  " + difference, flush=True)  # noqa: T201
+        if code and not found:
+            print(output[-1500:])  # noqa: T201
+        lines.append(line)
+        wrong += found
+    today = datetime.datetime.now(datetime.UTC).date()
+    text = [
+        "# Repeated runs", "",
+        f"Written by `make repeat` on {today}, {os.cpu_count()} cores. Each run judges {len(targets)} bundled targets "
+        "with a seed of its own; compared with `tests/expected`.", "",
+        "| run | seed | busy loops beside it | rows | rows with another verdict | exit code | seconds |",
+        "|---|---|---|---|---|---|---|", *lines, "",
+        *(wrong or ["No row had another verdict in any run, and none was undecided."]),
+    ]  # fmt: skip
+    (ROOT / "docs" / "repeat.md").write_text("\n".join(text) + "\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
