@@ -1,0 +1,218 @@
+"""Judges every request of a history by its contract, in one sweep over time.
+
+A request is first judged by what was known when it was sent. When the balancer can no longer be deciding about it, what
+overlapping requests may lawfully have changed meanwhile is added, its verdict falls, and its answer changes what its
+keys may be bound to.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from limpet.harness.model.contract import Contract
+from limpet.harness.model.history import Control, Record
+from limpet.harness.model.oracle import kinds
+from limpet.harness.model.oracle.bindings import Binding
+from limpet.harness.model.oracle.evidence import Evidence
+from limpet.harness.model.oracle.exchanges import ODD, Exchange, exchanges
+from limpet.harness.model.oracle.learning import chosen, foreign_key, learn
+from limpet.harness.model.oracle.lifetime import Lifetime
+from limpet.harness.model.oracle.pool import Pool
+from limpet.harness.model.oracle.rules import Allowed, Rules
+from limpet.harness.model.violation import Kind, Violation
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One request with the backends that the contract allowed.
+
+    ``decided``: some backend that could have answered would have been wrong, or it failed where that was wrong.
+    ``must_answer``: a failure would have been wrong.
+    """
+
+    exchange: Exchange
+    allowed: frozenset[str]
+    decided: bool
+    violation: Violation | None = None
+    must_answer: bool = False
+
+
+@dataclass
+class Verdicts:
+    """All requests of a history, judged, in the order of their sending."""
+
+    judged: list[Judged] = field(default_factory=list)
+
+    @property
+    def decided(self) -> int:
+        """How many requests could have shown a violation."""
+        return sum(each.decided for each in self.judged)
+
+    @property
+    def violations(self) -> list[Violation]:
+        """What was wrong, oldest first."""
+        return [each.violation for each in self.judged if each.violation is not None]
+
+
+@dataclass
+class Oracle:
+    """The pure model of one deployment.
+
+    Args:
+        contract: what it promises.
+        members: the backends at the start of the history.
+        resolution: how coarse the balancer's clock may be, in seconds.
+        notices_health: whether it looks at its backends' health path.
+        url: where clients reach it, for the reproductions by curl.
+    """
+
+    contract: Contract
+    members: Sequence[str]
+    resolution: float = 1.0
+    notices_health: bool = True
+    url: str = "http://balancer"
+
+    def judge(self, history: Iterable[Record]) -> Verdicts:
+        """What the contract says to every request in this history.
+
+        The history must hold all records of the keys in it; requests of other clients may be absent, since keys are
+        judged independently. With the backends' records (`Arrived`) in it, failures are judged more sharply.
+        """
+        records = list(history)
+        controls = sorted((each for each in records if isinstance(each, Control)), key=lambda each: each.t)
+        found = exchanges(records, self.contract)
+        # Who answers without ever having been named is somebody's own backend: a member from the start.
+        named = {*self.members, *(each.backend for each in controls)}
+        strangers = {each.backend for each in found} - named - {""}
+        pool = Pool([*self.members, *strangers], controls, self.notices_health)
+        rules = Rules(self.contract, pool, Lifetime(self.contract, self.resolution))
+        return _Sweep(rules, found, Evidence(found, controls, self.url)).run()
+
+
+@dataclass
+class _Case:
+    """A request on its way to its verdict: its keys, what each of them allowed when it was sent, and what all did."""
+
+    number: int
+    exchange: Exchange
+    bindings: tuple[Binding, ...]
+    own: tuple[Allowed, ...]
+    follow_up: bool
+    allowed: Allowed
+    judged: Judged | None = None
+
+
+class _Sweep:
+    """One pass over one history."""
+
+    def __init__(self, rules: Rules, found: Sequence[Exchange], evidence: Evidence) -> None:
+        self._rules = rules
+        self._found = found
+        self._evidence = evidence
+        self._bindings: dict[str, Binding] = {}
+        self._pending: list[tuple[float, int, _Case]] = []
+        self._connections = _first_on_connection(found) if rules.contract.layer == 4 else {}
+
+    def run(self) -> Verdicts:
+        """Judge all."""
+        cases = []
+        for number, exchange in enumerate(self._found):
+            while self._pending and self._pending[0][0] <= exchange.begin:
+                self._close(heapq.heappop(self._pending)[2])
+            case = self._open(number, exchange)
+            cases.append(case)
+            heapq.heappush(self._pending, (exchange.effective_end, number, case))
+        while self._pending:
+            self._close(heapq.heappop(self._pending)[2])
+        return Verdicts([each.judged for each in cases if each.judged])
+
+    def _binding(self, key: str) -> Binding:
+        return self._bindings.setdefault(key, Binding(key))
+
+    def _open(self, number: int, exchange: Exchange) -> _Case:
+        bindings = tuple(self._binding(key) for key in exchange.keys)
+        own = tuple(self._rules.pinned(exchange, each) for each in bindings)
+        allowed = self._rules.allowed(exchange, own)
+        first = self._connections.get(exchange.sent.connection, exchange)
+        follow_up = first.begin < exchange.begin
+        if follow_up:
+            allowed |= self._on_its_connection(exchange, first)
+        case = _Case(number, exchange, bindings, own, follow_up, allowed)
+        if not case.follow_up:
+            for binding, one in zip(bindings, own, strict=True):
+                binding.under_way(chosen(exchange, one), exchange)
+            for key in exchange.issued:
+                self._binding(key).under_way(chosen(exchange, allowed), exchange)
+        return case
+
+    def _on_its_connection(self, exchange: Exchange, first: Exchange) -> Allowed:
+        """Below layer 7 a connection is placed once; what travels on it later goes where the connection goes."""
+        meanwhile = self._rules.pool.view(first.begin, exchange.end)
+        lost = first.backend not in meanwhile.sure_open
+        return Allowed(frozenset({first.backend} if first.backend else meanwhile.known), may_fail=lost)
+
+    def _close(self, case: _Case) -> None:
+        exchange = case.exchange
+        for binding in case.bindings:
+            case.allowed |= self._rules.meanwhile(exchange, binding)
+        foreign = foreign_key(exchange, self._rules, self._binding)
+        case.judged = self._judge(case, foreign)
+        learn(
+            exchange, case.bindings, case.own, case.allowed, self._rules, self._binding,
+            foreign=foreign, follow_up=case.follow_up,
+        )  # fmt: skip
+
+    # The verdict.
+
+    def _judge(self, case: _Case, foreign: Binding | None) -> Judged | None:
+        exchange, allowed = case.exchange, case.allowed
+        if exchange.received is None:
+            return None
+        odd = exchange.sent.note == ODD
+        must_answer = not odd and not allowed.may_fail and not _raced(exchange)
+        now = self._rules.pool.view(exchange.begin, exchange.end)
+        could_be_wrong = not now.answering <= allowed.backends and not (
+            case.follow_up and self._rules.contract.protocol == "tcp"
+        )
+        kind = None
+        if exchange.failed:
+            decided = must_answer or (allowed.must_fail and not odd)
+            if must_answer:
+                kind = kinds.of_failure(exchange, case.bindings, self._rules)
+        else:
+            decided = bool(exchange.backend) and could_be_wrong
+            if exchange.backend and exchange.backend not in allowed.backends:
+                kind = kinds.of_answer(exchange, case.bindings, allowed, self._rules)
+        violation = None
+        if kind is None and foreign is not None:
+            kind = Kind.MOVED
+            violation = self._evidence.wrong_key(exchange, foreign)
+        elif kind is not None:
+            first = next((each.first for each in case.bindings if each.first), None)
+            violation = self._evidence.violation(kind, exchange, allowed.backends, first)
+        return Judged(exchange, allowed.backends, decided or kind is not None, violation, must_answer)
+
+
+def _raced(exchange: Exchange) -> bool:
+    """Whether a kept connection was closed before any answer: its peer may do so at any moment (RFC 9112, 9.3.1).
+
+    The client then tries again on a new connection, and that request is judged.
+    """
+    received = exchange.received
+    return (
+        received is not None
+        and received.error in ("closed", "reset")
+        and not received.status
+        and "of a kept connection" in received.detail
+    )
+
+
+def _first_on_connection(found: Sequence[Exchange]) -> dict[str, Exchange]:
+    """For each connection the first exchange that was answered."""
+    first: dict[str, Exchange] = {}
+    for each in found:
+        if each.sent.connection and each.backend:
+            first.setdefault(each.sent.connection, each)
+    return first
