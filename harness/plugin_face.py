@@ -1,56 +1,96 @@
-"""What `limpet run` adds to the pytest face: its options, its reports, and silence instead of pytest's own output."""
+"""What `limpet run` adds to the pytest face: its own run, silence instead of pytest's output, and its exit code."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from limpet.harness.model.errors import LimpetFault
-from limpet.harness.model.verdict import Judgement
-from limpet.harness.plugin import HANDLERS, OPTIONS, SESSION
-from limpet.harness.session import Options
-from limpet.reports.collection import Fanout
+from limpet.harness.engine.collecting import unreadable
+from limpet.harness.engine.plan import matches
+from limpet.harness.model.contract.validation import nearest
+from limpet.harness.model.errors import HarnessFault, LimpetFault, UsageFault
+from limpet.harness.model.verdict import ExitCode
+from limpet.harness.plugin import OPTIONS, SESSION, BehaviourItem
+from limpet.harness.session import RunSession
 
 
 class Face:
     """A plugin for one `pytest.main`.
 
     Args:
-        options: what the command line asked for.
-        handlers: the reports.
+        run: what the command line asked for.
     """
 
-    def __init__(self, options: Options, handlers: Fanout) -> None:
-        self._options = options
-        self._handlers = handlers
-        self.judgement: Judgement | None = None
-        self.problems: list[str] = []
-        self.fault: LimpetFault | None = None
+    def __init__(self, run: RunSession) -> None:
+        self._run = run
+        self._faults: list[LimpetFault] = []
+        self._crash: BaseException | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Takes pytest's terminal away: limpet's own report speaks."""
-        config.stash[OPTIONS] = self._options
-        config.stash[HANDLERS] = [self._handlers]
+        config.stash[OPTIONS] = self._run.options
+        config.stash[SESSION] = self._run
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A suite that cannot be collected is a problem to be told."""
-        if report.failed:
-            self.problems.append(f"{report.nodeid}: {report.longreprtext}")
+    def pytest_exception_interact(self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[object]) -> None:
+        """A suite that cannot be collected ends the run: what it would have checked would silently be missing."""
+        if isinstance(node, pytest.Item) or call.excinfo is None:
+            return
+        error = call.excinfo.value
+        if isinstance(error, pytest.Collector.CollectError) and error.__cause__ is not None:
+            error = error.__cause__
+        self._faults.append(error if isinstance(error, LimpetFault) else unreadable(node.path, error))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """A glob that matches nothing is a mistake, and a run without what it meant would look like success.
+
+        Raises:
+            UsageFault: one of --behaviour or --require matches nothing.
+        """
+        if self._faults:
+            return
+        jobs = [item.job for item in session.items if isinstance(item, BehaviourItem)]
+        valid = {*self._run.behaviours} | {job.name for job in jobs}
+        for option, globs in (("--behaviour", self._run.options.behaviours), ("--require", self._run.options.require)):
+            for glob in globs:
+                if not any(matches(glob, job) for job in jobs):
+                    raise UsageFault(
+                        f'no behaviour of this run matches "{glob}"; {nearest(glob, valid)}',
+                        where=option,
+                        do="`limpet behaviours` lists them.",
+                    )
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-        """An error of the run itself: a fault speaks for itself, anything else with its place."""
+        """An error of the run itself, told when pytest has ended."""
         if isinstance(excinfo.value, LimpetFault):
-            self.fault = excinfo.value
-            self.problems.append(str(excinfo.value))
+            self._faults.append(excinfo.value)
         else:
-            self.problems.append(f"{excinfo.typename}: {excinfo.value} ({excinfo.getrepr(style='short')})")
+            self._crash = excinfo.value
         return True
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Keeps the judgement."""
-        run = session.config.stash.get(SESSION, None)
-        if run is not None:
-            self.judgement = run.judgement
+    def exit_code(self, code: int) -> int:
+        """limpet's exit code from pytest's and the run's judgement.
+
+        Raises:
+            LimpetFault: what kept the run from being whole, unless a promise was broken nevertheless.
+        """
+        if self._crash is not None:
+            raise self._crash
+        judgement = self._run.judgement
+        if self._faults:
+            fault, *more = self._faults
+            for each in more:
+                print(f"limpet: {each}", file=sys.stderr)  # noqa: T201
+            if judgement is not None and judgement.code is ExitCode.BROKEN:
+                print(f"limpet: {fault}", file=sys.stderr)  # noqa: T201
+                return judgement.code
+            raise fault
+        if judgement is not None:
+            return judgement.code
+        if code == pytest.ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt
+        raise HarnessFault(f"the run ended without a judgement; pytest's exit code was {code}")

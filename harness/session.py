@@ -6,9 +6,11 @@ import json
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 import limpet
 from limpet.harness.engine.behaviour import Behaviour
@@ -18,10 +20,12 @@ from limpet.harness.engine.plan import Job, plan
 from limpet.harness.engine.runner import Runner
 from limpet.harness.model.errors import SetupFault, UsageFault
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
-from limpet.harness.model.verdict import Gate, Judgement, judge_run
+from limpet.harness.model.verdict import ExitCode, Gate, Judgement, Result, judge_run
 from limpet.harness.targets.load import LoadedTarget, load, names
-from limpet.harness.targets.running import Override
+from limpet.harness.targets.override import Override
 
+MARK = ".limpet-results"
+_MARK_TEXT = "This folder holds the results of a run of limpet, and the next run into it replaces them.\n"
 _OURS = ("conformance.json", "summary.md", "report.html", "allure-results", "histories")
 
 
@@ -73,11 +77,13 @@ class RunSession:
     seed: int = field(init=False)
     judgement: Judgement | None = field(default=None, init=False)
     runner: Runner | None = field(default=None, init=False)
+    behaviours: dict[str, Behaviour] = field(default_factory=dict, init=False)
     _lab: Lab | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(bundled())
-        self.loaded = [load(name, profile=self.options.profile) for name in wanted]
+        own = [load(name, profile=self.options.profile) for name in wanted]
+        self.loaded = [replace(each, override=self.options.override) for each in own]
         named = [each.target.name for each in self.loaded]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
@@ -85,7 +91,19 @@ class RunSession:
         self.seed = self.options.seed if self.options.seed is not None else secrets.randbelow(1_000_000_000)
 
     def jobs_of(self, behaviour: Behaviour) -> list[Job]:
-        """What is to be run of one behaviour, on all targets."""
+        """What is to be run of one behaviour, on all targets.
+
+        Raises:
+            UsageFault: there is another behaviour of that id: results go by it.
+        """
+        other = self.behaviours.setdefault(behaviour.id, behaviour)
+        if other.test is not behaviour.test:
+            places = [
+                f"{each.test.__code__.co_filename}:{each.test.__code__.co_firstlineno}" for each in (other, behaviour)
+            ]
+            raise UsageFault(
+                f'two behaviours have the id "{behaviour.id}"', where=" and ".join(places), do="Rename one."
+            )
         return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
 
     def _version(self, loaded: LoadedTarget) -> str:
@@ -95,8 +113,8 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        self._lab = Lab(self.seed, self.loaded, override=self.options.override)
-        self.runner = Runner(self._lab, jobs, out, self._emit)
+        self._lab = Lab(self.seed, self.loaded)
+        runner = Runner(self._lab, jobs, out, self._emit)
         self._emit(
             RunStarted(
                 run=secrets.token_hex(4),
@@ -108,12 +126,16 @@ class RunSession:
                 command=f"{self.options.command} --seed {self.seed}",
             )
         )
-        self.runner.start()
-        return self.runner
+        self.runner = runner
+        runner.start()
+        return runner
 
     def finish(self, *, interrupted: bool = False) -> Judgement | None:
         """Takes everything apart and tells the end; None when the run had not begun."""
-        if self.runner is None or self._lab is None:
+        if self._lab is None:
+            return None
+        if self.runner is None:
+            self._lab.close()
             return None
         runner, self.runner = self.runner, None
         runner.drain()
@@ -122,13 +144,22 @@ class RunSession:
         waited = self._lab.timeline.waited
         self._lab.close()
         results = runner.results
-        self.judgement = judge_run(results, self.gates(), strict=self.options.strict)
+        self.judgement = judge_run(results, self.gates(results), strict=self.options.strict)
+        if interrupted and self.judgement.code is ExitCode.HELD:
+            # What was not run would have had its say: a run cut short is no success.
+            reasons = (
+                *self.judgement.reasons,
+                f"interrupted: {len(results)} of {runner.planned} scenarios have a verdict",
+            )
+            self.judgement = msgspec.structs.replace(self.judgement, code=ExitCode.UNDECIDED, reasons=reasons)
         self._emit(RunFinished(results, self.judgement, runner.wall, waited, interrupted))
         return self.judgement
 
-    def gates(self) -> list[Gate]:
+    def gates(self, results: Sequence[Result]) -> list[Gate]:
         """What must be held: the targets' own gates and those that were asked for."""
         own = [Gate(glob, each.target.name) for each in self.loaded for glob in each.target.gate.require]
+        if self.options.behaviours:  # who asks for some behaviours only does not ask for the gates of the others
+            own = [gate for gate in own if any(gate.concerns(result) for result in results)]
         return own + [Gate(glob) for glob in self.options.require]
 
     def _emit(self, event: Event) -> None:
@@ -153,10 +184,20 @@ def prepare(out: Path) -> None:
 
     Raises:
         SetupFault: it cannot be made or written.
-        UsageFault: it holds other things than limpet's results, which are not limpet's to remove.
+        UsageFault: it holds things of that name that are no results of limpet, and so not limpet's to remove.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        mark = out / MARK
+        ours = mark.exists() or (out / "conformance.json").exists()
+        strangers = [] if ours else [name for name in _OURS if (out / name).exists()]
+        if strangers:
+            raise UsageFault(
+                f"holds {strangers[0]}, which no run of limpet is known to have written",
+                where=str(out),
+                do="Choose another --out, or move that away.",
+            )
+        mark.write_text(_MARK_TEXT, "utf-8")
         for name in _OURS:
             path = out / name
             if path.is_dir():

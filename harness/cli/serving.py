@@ -26,7 +26,7 @@ def lb(config: Path, check: bool) -> int:
 @click.option("--protocol", type=click.Choice(["http", "tcp"]), default="http", show_default=True)
 @click.option("--allow-remote", is_flag=True, help="Listen on an address that other machines can reach.")
 def backend(listen: str, name: str, token: str | None, history: Path | None, protocol: str, allow_remote: bool) -> int:
-    """Run limpet's backend on its own, to stand behind a balancer of yours."""
+    """Run limpet's backend, to stand behind a balancer of yours."""
     from limpet.harness.backends.standalone import serve_standalone
 
     return serve_standalone(listen, name, token, history, protocol, allow_remote=allow_remote)  # type: ignore[arg-type]

@@ -1,5 +1,149 @@
-"""`limpet targets`, `limpet behaviours`, `limpet requirements`, `limpet init`: what shows and drafts."""
+"""`limpet targets`, `behaviours`, `requirements`, `init` and `schema`: what shows and drafts."""
 
 from __future__ import annotations
 
-COMMANDS = ()
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from limpet.harness.model.errors import LimpetFault, SetupFault, UsageFault
+
+
+@click.command()
+def targets() -> int:
+    """List the bundled targets and what this machine can start."""
+    from limpet.harness.cli.tables import show_table
+    from limpet.harness.session import bundled
+    from limpet.harness.targets.load import load, names
+
+    default = set(bundled())
+    rows: list[tuple[str, ...]] = []
+    for name in names():
+        try:
+            loaded = load(name)
+        except LimpetFault as fault:
+            rows.append((name, "", "", str(fault), "does not load", ""))
+            continue
+        target = loaded.target
+        runs = "default" if name in default else ""
+        rows.append((name, target.product, loaded.profile, target.title, _startable(name), runs))
+    show_table(("target", "product", "profile", "title", "starts here", "runs"), rows)
+    click.echo("\nThose marked default run when no --target is given.  Judge one with: limpet run --target NAME")
+    click.echo("A balancer of your own: limpet init DIR")
+    return 0
+
+
+def _startable(name: str) -> str:
+    """``yes``, or ``after:`` the line that installs what is missing."""
+    from limpet.harness.targets.binaries import locate
+    from limpet.harness.targets.load import load
+
+    launch = load(name).target.launch
+    if launch is None or launch.python:
+        return "yes"
+    if launch.binary is None:
+        return "yes" if shutil.which(launch.command[0]) else f"no, {launch.command[0]} is not on PATH"
+    try:
+        locate(launch.binary)
+    except SetupFault as fault:
+        return f"after: {launch.binary.install}" if launch.binary.install else f"no, {fault.what}"
+    return "yes"
+
+
+@click.command()
+@click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
+              help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
+def behaviours(suites: tuple[Path, ...]) -> int:
+    """List what limpet can check and what each check needs."""
+    from limpet.harness.cli.tables import show_table
+    from limpet.harness.engine.collecting import SUITES, behaviours
+
+    rows = []
+    for each in behaviours((SUITES, *suites)):
+        needs = [*each.needs, *([f"layer {each.layers[0]}"] if len(each.layers) == 1 else [])]
+        fields = [f"promises {', '.join(each.fields)}"] if each.fields else []
+        rows.append((each.id, each.doc, "; ".join([*filter(None, [", ".join(needs)]), *fields])))
+    show_table(("behaviour", "what it checks", "needs"), rows)
+    return 0
+
+
+@click.command()
+@click.option("--profile", metavar="P", help="Only those of this profile (product/profile).")
+@click.option("--product", metavar="X", help="Only those of this product.")
+def requirements(profile: str | None, product: str | None) -> int:
+    """List the documented statements behind the verdicts."""
+    from limpet.harness.cli.catalogues import catalogues
+    from limpet.harness.cli.tables import show_table
+    from limpet.harness.model.contract.validation import nearest
+
+    known = catalogues()
+    if product is not None and product not in known:
+        raise UsageFault(f'no product "{product}"; {nearest(product, known)}', where="--product")
+    profiles = [f"{name}/{each}" for name, catalogue in known.items() for each in catalogue.profile]
+    if profile is not None and profile not in profiles:
+        raise UsageFault(f'no profile "{profile}"; {nearest(profile, profiles)}', where="--profile")
+    rows: list[tuple[str, ...]] = []
+    for name, catalogue in known.items():
+        for each in catalogue.requirement:
+            of = [f"{name}/{one}" for one in each.profiles]
+            if (product is not None and name != product) or (profile is not None and profile not in of):
+                continue
+            level = each.level if each.status == "documented" else f"{each.level} ({each.status})"
+            checks = ", ".join(each.behaviours) if each.behaviours else f"invisible: {each.invisible}"
+            rows.append((each.id, level, each.text, checks, "\n".join(each.sources)))
+    show_table(("requirement", "level", "text", "checked by", "source"), rows)
+    return 0
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--url", default="", metavar="URL", help="Where your balancer runs, if you know it already.")
+@click.option("--product", default="mine", show_default=True, metavar="WORD", help="A short word for your balancer.")
+def init(directory: Path, url: str, product: str) -> int:
+    """Draft a target for a balancer of your own in DIR.
+
+    Nothing is overwritten. What needs your answer is marked and listed.
+    """
+    from limpet.harness.targets.draft import MARK, PROFILE, draft
+
+    written = draft(directory, product=product, url=url)
+    files = (written, written.parent / PROFILE)
+    click.echo(f"Written: {' and '.join(str(file) for file in files)}")
+    click.echo(f"Fill in what is marked {MARK}:")
+    for place, line in _marked(files, MARK):
+        click.echo(f"  {place}: {line}")
+    click.echo(f"Then judge it with: limpet run --target {directory} --require 'affinity.*'")
+    return 0
+
+
+def _marked(files: Iterable[Path], mark: str) -> list[tuple[str, str]]:
+    """Place and text of every line that waits for an answer; comments that only explain the mark do not."""
+    return [
+        (f"{file}:{number}", line.split("#")[0].strip())
+        for file in files
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if mark in line and not line.startswith("#")
+    ]
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["target", "catalogue"]))
+def schema(what: str) -> int:
+    """Print the JSON Schema of a target or catalogue file."""
+    from limpet.harness.model.contract import Catalogue
+    from limpet.harness.targets import schema as targets
+
+    if what == "target":
+        click.echo(targets.schema(), nl=False)
+        return 0
+    document = Catalogue.model_json_schema()
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "limpet catalogue"
+    click.echo(json.dumps(document, indent=2, sort_keys=True))
+    return 0
+
+
+COMMANDS = (targets, behaviours, requirements, init, schema)

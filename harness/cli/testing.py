@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
-import limpet
-from limpet.harness.model.verdict import ExitCode, Judgement
+from limpet.harness.model.errors import UsageFault
 
-HOME = Path(next(iter(limpet.__path__)))
-SUITES = HOME / "suites"
+if TYPE_CHECKING:
+    from limpet.harness.session import Options
 
 
 @click.command()
@@ -46,14 +47,20 @@ def run(
     verbose: int,
     quiet: bool,
 ) -> int:
-    """Judge balancers: every behaviour that their contracts promise, with evidence for each verdict."""
+    """Judge balancers, with evidence for each verdict.
+
+    Runs every behaviour that the targets' contracts promise.
+    """
     from limpet.harness.session import Options
 
     words = ["limpet", "run"]
     for name, values in (("--target", targets), ("--behaviour", behaviours), ("--require", require)):
         for value in values:
             words += [name, value]
+    for suite in suites:
+        words += ["--suite", str(suite)]
     words += ["--profile", profile] if profile else []
+    words += ["--strict"] if strict else []
     options = Options(
         targets=targets,
         profile=profile,
@@ -67,17 +74,26 @@ def run(
     return judge(options, suites=suites, junit=junit, verbosity=0 if quiet else 1 + verbose)
 
 
-def judge(options: object, *, suites: Sequence[Path], junit: Path | None, verbosity: int) -> int:
-    """Runs pytest on the suites under limpet's own configuration, whatever the current folder holds."""
+def judge(options: Options, *, suites: Sequence[Path], junit: Path | None, verbosity: int) -> int:
+    """Runs pytest on the suites under limpet's own configuration, whatever the current folder holds.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        LimpetFault: there was nothing to judge, or no way to.
+    """
     import pytest
 
+    from limpet.harness.engine.collecting import HOME, SUITES
     from limpet.harness.plugin_face import Face
-    from limpet.harness.session import Options
+    from limpet.harness.session import RunSession
     from limpet.reports.collection import Fanout, standard_handlers
 
-    assert isinstance(options, Options)
+    if junit is not None:
+        _place_for(junit)
     handlers = Fanout(standard_handlers(options.out, junit=junit, verbosity=verbosity))
-    face = Face(options, handlers)
+    face = Face(RunSession(options, [handlers]))
     arguments = [
         str(SUITES),
         *(str(path.resolve()) for path in suites),
@@ -85,36 +101,59 @@ def judge(options: object, *, suites: Sequence[Path], junit: Path | None, verbos
         f"--rootdir={SUITES}",
         "--import-mode=importlib",
         "--capture=no",
+        "--noconftest",
         "-pno:cacheprovider",
         "-plimpet.harness.plugin",
     ]
-    before = {name: os.environ.pop(name, None) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    terminated = signal.signal(signal.SIGTERM, _interrupt)
+    with _own_environment(), _terminated_as_interrupted():
+        try:
+            code = pytest.main(arguments, plugins=[face])
+        finally:
+            handlers.close()
+    return face.exit_code(int(code))
+
+
+def _place_for(file: Path) -> None:
+    """Sees that a file can be written before a run is spent on it."""
     try:
-        code = pytest.main(arguments, plugins=[face])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError as err:
+        raise UsageFault(f"cannot be written: {err.strerror}", where=str(file), do="Choose another --junit.") from None
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """No pytest settings but limpet's, and the user's again afterwards."""
+    ours = {"PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    _set(ours)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, terminated)
-        handlers.close()
-        os.environ.update({name: value for name, value in before.items() if value is not None})
-    return exit_code(int(code), face.judgement, face.problems)
+        _set(before)
 
 
-def exit_code(code: int, judgement: Judgement | None, problems: Sequence[str]) -> int:
-    """limpet's exit code from pytest's and the run's judgement; says what kept the run from being whole."""
-    for problem in problems:
-        click.echo(f"limpet: {problem}", err=True)
-    if judgement is None:
-        return {2: ExitCode.UNDECIDED, 3: ExitCode.HARNESS, 4: ExitCode.USAGE, 5: ExitCode.UNDECIDED}.get(
-            code, ExitCode.HARNESS
-        )
-    if code in (2, 3) and judgement.code == ExitCode.HELD:
-        return ExitCode.UNDECIDED if code == 2 else ExitCode.HARNESS
-    return judgement.code
+def _set(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: everything is taken apart, and what is known is reported."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 COMMANDS = (run,)

@@ -112,6 +112,10 @@ class HttpClient:
         twin._jar_lock = self._jar_lock
         return twin
 
+    def share_jar(self, other: HttpClient) -> None:
+        """Use another client's jar from now on, also while that one uses it."""
+        self.jar, self._jar_lock = other.jar, other._jar_lock
+
     def get(self, path: str = "/", *, headers: Sequence[Header] = (), cookie: str | None = None) -> Exchange:
         """GET."""
         return self.request("GET", path, headers=headers, cookie=cookie)

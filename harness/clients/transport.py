@@ -144,7 +144,7 @@ class WireAdapter(BaseAdapter):
         self.endpoint = endpoint
         self.wire = Wire(endpoint, source)
 
-    def send(  # noqa: PLR0917  (the signature is that of requests)
+    def send(
         self,
         request: requests.PreparedRequest,
         stream: bool = False,

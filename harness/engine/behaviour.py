@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from limpet.harness.model.contract import Contract
@@ -18,8 +18,20 @@ Need = Literal[
 ]  # fmt: skip
 Test = Callable[["Scenario"], None]
 Variants = Sequence[str] | Callable[[Contract], Sequence[str]]
+Unless = Callable[[Contract], str]
+Weights = Sequence[int] | Mapping[str, Sequence[int]]
 
 ATTRIBUTE = "__limpet_behaviour__"
+EQUAL = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Special:
+    """What one variant needs and touches besides its behaviour's other variants; see `Behaviour`."""
+
+    needs: tuple[Need, ...] = ()
+    touches: Touches = "nothing"
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,10 @@ class Behaviour:
         keyed: whether it needs an affinity key (False: only without one; None: either).
         affinities: the modes it is about; empty for all.
         waits: whether it waits for the affinity clock; such scenarios start first.
-        weights: the weights of the deployment's backends, in order.
+        weights: the weights of the deployment's backends, in order; or such a list for each variant that has its own.
         certainty: error rate and smallest visible fault, in words.
+        unless: why a contract that states all the fields promises nothing here ("" when it does).
+        special: variants that need or touch more than the others.
     """
 
     id: str
@@ -52,8 +66,10 @@ class Behaviour:
     affinities: tuple[str, ...] = ()
     variants: Variants = ()
     waits: bool = False
-    weights: tuple[int, ...] = (1, 1, 1)
+    weights: Weights = EQUAL
     certainty: str = ""
+    unless: Unless | None = None
+    special: Mapping[str, Special] = field(default_factory=dict)
 
     @property
     def doc(self) -> str:
@@ -70,6 +86,23 @@ class Behaviour:
         found = self.variants(contract) if callable(self.variants) else self.variants
         return tuple(found) or ("",)
 
+    def for_variant(self, variant: str) -> Behaviour:
+        """The behaviour as this variant of it needs it."""
+        special = self.special.get(variant)
+        if special is None:
+            return self
+        return replace(
+            self,
+            needs=(*self.needs, *special.needs),
+            touches=special.touches if special.touches != "nothing" else self.touches,
+            waits=self.waits or special.waits,
+        )
+
+    def weights_for(self, variant: str) -> tuple[int, ...]:
+        """The weights of the backends for this variant."""
+        own = self.weights.get(variant, EQUAL) if isinstance(self.weights, Mapping) else self.weights
+        return tuple(own)
+
     def unpromised(self, contract: Contract) -> str:
         """Why this contract promises nothing that the behaviour could check ("" when it does)."""
         if contract.layer not in self.layers:
@@ -78,8 +111,11 @@ class Behaviour:
             return "needs an affinity key" if self.keyed else "is about deployments without stickiness"
         if self.affinities and contract.affinity not in self.affinities:
             return f"is about {' and '.join(self.affinities)}; this profile goes by {contract.affinity}"
-        missing = [field for field in self.fields if contract.stated(field) is None]
-        return f"the documentation does not state {', '.join(missing)}" if missing else ""
+        stated = {name: contract.stated(name) for name in self.fields}
+        missing = [name for name, what in stated.items() if what is None or what.allowed == ((),)]
+        if missing:
+            return f"the documentation does not state {', '.join(missing)}"
+        return self.unless(contract) if self.unless else ""
 
 
 F = TypeVar("F", bound=Test)
@@ -97,8 +133,10 @@ def behaviour(
     affinities: Sequence[str] = (),
     variants: Variants = (),
     waits: bool = False,
-    weights: Sequence[int] = (1, 1, 1),
+    weights: Weights = EQUAL,
     certainty: str = "",
+    unless: Unless | None = None,
+    special: Mapping[str, Special] | None = None,
 ) -> Callable[[F], F]:
     """Marks a test function as the check of one behaviour; see `Behaviour` for the arguments."""
 
@@ -115,8 +153,10 @@ def behaviour(
             affinities=tuple(affinities),
             variants=variants,
             waits=waits,
-            weights=tuple(weights),
+            weights=weights,
             certainty=certainty,
+            unless=unless,
+            special=special or {},
         )
         setattr(test, ATTRIBUTE, spec)
         return test

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limpet.harness.clients import Exchange, HttpClient, RawConnection, TcpClient
+from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient
 from limpet.harness.clients.base import Endpoint, Identify, Recorder
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.cookies import Jar, parse_cookie_headers
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Header
 from limpet.harness.model.oracle.exchanges import cookie_names, issued_by
+
+SET_COOKIE = "Limpet-Set-Cookie"
+"""The request header by which limpet's backends are told to set a cookie."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,15 @@ class Client:
         """From now on it sends the cookies of this moment for ever: whatever is set, updated or expires."""
         self._frozen = self.cookie_header()
 
-    def visit(self, *, new_connection: bool = False, note: str = "", timeout: float | None = None) -> Exchange:
-        """One plain request, on whatever layer this deployment works."""
+    def visit(
+        self,
+        *,
+        new_connection: bool = False,
+        note: str = "",
+        timeout: float | None = None,
+        cookie: str | None = None,
+    ) -> Exchange:
+        """One plain request, on whatever layer this deployment works; ``cookie`` as in `request`."""
         if self._tcp is not None:
             if new_connection:
                 self._tcp.close()
@@ -120,8 +130,9 @@ class Client:
             return self.last
         plain = self._manners
         return self.request(
-            plain.method, plain.path, body=plain.body, new_connection=new_connection, note=note, timeout=timeout
-        )
+            plain.method, plain.path, body=plain.body, cookie=cookie,
+            new_connection=new_connection, note=note, timeout=timeout,
+        )  # fmt: skip
 
     def hold(self, seconds: float) -> Exchange:
         """A request that its backend answers only after so many seconds (limpet's own backends)."""
@@ -151,8 +162,8 @@ class Client:
         if self._http is None:
             raise HarnessFault("an HTTP request to a balancer of TCP connections", where=f"client {self.name}")
         stated = dict(self._manners.headers) | dict(headers)
-        if self._manners.app_mints and "Limpet-Set-Cookie" not in stated and not self._knows_application():
-            stated["Limpet-Set-Cookie"] = f"{self._application}={{session}}; Path=/; HttpOnly"
+        if self._manners.app_mints and SET_COOKIE not in stated and not self._knows_application():
+            stated[SET_COOKIE] = self._minting
         self.last = self._http.request(
             method, path, headers=tuple(stated.items()), body=body, chunked=chunked,
             cookie=self._frozen if cookie is None else cookie,
@@ -166,6 +177,37 @@ class Client:
             self.endpoint, self._recorder, source=self.source, timeout=self._manners.timeout, identify=self._identify
         )
 
+    def over(
+        self, connection: RawConnection, *, cookies: Sequence[str] | None = None, headers: Sequence[Header] = (),
+        note: str = "",
+    ) -> Exchange:  # fmt: skip
+        """One plain request on a raw connection, anybody's; cookies go to and come from this user's jar.
+
+        Args:
+            connection: where to send it.
+            cookies: the exact Cookie header lines instead of the jar's.
+            headers: further header lines.
+            note: a word for the history.
+        """
+        plain = self._manners
+        own = (self.cookie_header(),) if cookies is None else cookies
+        lines = [*self._headers, *plain.headers, *headers, *(("Cookie", each) for each in own if each)]
+        self.last = connection.request(
+            self.name, plain.method, plain.path, lines, body=plain.body or b"", note=note
+        )  # fmt: skip
+        if self.jar is not None and self.last.set_cookies:
+            self.jar.store(self.endpoint.base_url + plain.path, self.last.set_cookies)
+        return self.last
+
+    def plan(self, requests: int = 1, *, headers: Sequence[Header] = ()) -> BulkPlan:
+        """Plain requests of this user for the bulk client: no cookies, a new connection for each."""
+        plain = self._manners
+        minted = ((SET_COOKIE, self._minting),) if plain.app_mints else ()
+        return BulkPlan(
+            client=self.name, source=self.source, requests=requests, method=plain.method, path=plain.path,
+            headers=(*self._headers, *plain.headers, *minted, *headers), body=plain.body or b"", keep=False,
+        )  # fmt: skip
+
     def another(self, *, source: str | None = None) -> Client:
         """The same user (name, jar) with a further connection, also from another address."""
         twin = Client(
@@ -176,8 +218,8 @@ class Client:
         twin.skew = self.skew
         twin.jar = self.jar
         twin._frozen = self._frozen
-        if twin._http is not None:
-            twin._http.jar = self.jar
+        if twin._http is not None and self._http is not None:
+            twin._http.share_jar(self._http)
         return twin
 
     def issued(self, exchange: Exchange) -> tuple[str, ...]:
@@ -189,6 +231,11 @@ class Client:
         for client in (self._http, self._tcp):
             if client is not None:
                 client.close()
+
+    @property
+    def _minting(self) -> str:
+        """What the application answers to a user without a session."""
+        return f"{self._application}={{session}}; Path=/; HttpOnly"
 
     @property
     def _application(self) -> str:

@@ -24,9 +24,14 @@ from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
-from limpet.harness.targets.running import Override, RunningTarget
+from limpet.harness.targets.running import RunningTarget
 
 Listener = Callable[[Control], None]
+Meanwhile = Callable[[], object] | None
+"""What a scenario does again and again while the balancer has not noticed yet; it decides itself when it had enough."""
+
+_LOOK_AGAIN = 0.02
+"""Seconds between two looks at whether the balancer has noticed; later it looks less often."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,6 @@ class Ground:
     timeline: Timeline
     workdir: Path
     seed: int
-    override: Override | None = None
 
 
 class Deployment:
@@ -64,6 +68,7 @@ class Deployment:
         self._pace_lock = threading.Lock()
         self._next_request = 0.0
         self._number = 0
+        self._copies = 0
         self._target: RunningTarget | None = None
         self._first_members: tuple[Member, ...] = ()
 
@@ -131,7 +136,6 @@ class Deployment:
             lease=self._ground.lease,
             workdir=self._ground.workdir / self.name / "balancer",
             members=members,
-            override=self._ground.override,
         )
         self._first_members = tuple(members)
         self._target.start()
@@ -141,6 +145,11 @@ class Deployment:
         if self._target is not None:
             self._target.stop()
         self._fleet.close()
+
+    def copy(self, loaded: LoadedTarget) -> Deployment:
+        """A further deployment of the same target, set up for another contract; not started yet."""
+        self._copies += 1
+        return Deployment(loaded, self._ground, f"{self.name}c{self._copies}", self._weights)
 
     def listen(self, listener: Listener) -> None:
         """Tells every control from now on."""
@@ -178,41 +187,53 @@ class Deployment:
 
     # What happens to backends.
 
-    def kill(self, name: str, *, settle: bool = True) -> None:
-        """Ends the backend's process; its port refuses from now on."""
-        self._backend_fault("kill", name, Backend.kill, settle=settle)
+    def kill(self, *names: str, settle: bool = True, meanwhile: Meanwhile = None) -> None:
+        """Ends the backends' processes; their ports refuse from now on.
 
-    def hang(self, name: str, *, settle: bool = True) -> None:
+        Args:
+            names: whom.
+            settle: whether to return only when the balancer knows (so it is with every fault).
+            meanwhile: what is done again and again until then.
+        """
+        self._backend_fault("kill", names, Backend.kill, settle=settle, meanwhile=meanwhile)
+
+    def hang(self, name: str, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """Stops the backend's process: it still accepts connections and answers nothing."""
-        self._backend_fault("hang", name, Backend.hang, settle=settle)
+        self._backend_fault("hang", (name,), Backend.hang, settle=settle, meanwhile=meanwhile)
 
-    def reset(self, name: str, *, settle: bool = True) -> None:
+    def reset(self, name: str, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend resets every connection."""
-        self._backend_fault("reset", name, Backend.reset, settle=settle)
+        self._backend_fault("reset", (name,), Backend.reset, settle=settle, meanwhile=meanwhile)
 
-    def accept_close(self, name: str, *, settle: bool = True) -> None:
+    def accept_close(self, name: str, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend accepts connections and closes them without an answer."""
-        self._backend_fault("accept-close", name, Backend.accept_close, settle=settle)
+        self._backend_fault("accept-close", (name,), Backend.accept_close, settle=settle, meanwhile=meanwhile)
 
-    def blackhole(self, name: str, *, settle: bool = True) -> None:
+    def blackhole(self, name: str, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """Connections to the backend time out."""
-        self._backend_fault("blackhole", name, Backend.blackhole, settle=settle)
+        self._backend_fault("blackhole", (name,), Backend.blackhole, settle=settle, meanwhile=meanwhile)
 
-    def slow(self, name: str, seconds: float, *, settle: bool = True) -> None:
+    def slow(self, name: str, seconds: float, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend answers everything this much later, health checks too."""
-        self._backend_fault("slow", name, lambda each: each.slow(seconds), value=seconds, settle=settle)
+        self._backend_fault(
+            "slow", (name,), lambda each: each.slow(seconds), value=seconds, settle=settle, meanwhile=meanwhile
+        )
 
-    def status(self, name: str, code: int, *, settle: bool = True) -> None:
+    def status(self, name: str, code: int, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend answers everything but health checks with this status."""
-        self._backend_fault("status", name, lambda each: each.status(code), value=code, settle=settle)
+        self._backend_fault(
+            "status", (name,), lambda each: each.status(code), value=code, settle=settle, meanwhile=meanwhile
+        )
 
-    def health(self, name: str, code: int, *, settle: bool = True) -> None:
+    def health(self, name: str, code: int, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend's health path answers this status; everything else goes on."""
-        self._backend_fault("health", name, lambda each: each.health(code), value=code, settle=settle)
+        self._backend_fault(
+            "health", (name,), lambda each: each.health(code), value=code, settle=settle, meanwhile=meanwhile
+        )
 
-    def revive(self, name: str) -> None:
-        """Heals whatever was done to the backend; a dead one comes back at its address as a new instance."""
-        self._backend_fault("revive", name, Backend.revive, up=True)
+    def revive(self, *names: str, meanwhile: Meanwhile = None) -> None:
+        """Heals whatever was done to the backends; a dead one comes back at its address as a new instance."""
+        self._backend_fault("revive", names, Backend.revive, up=True, meanwhile=meanwhile)
 
     # What happens to the pool.
 
@@ -294,33 +315,42 @@ class Deployment:
     def _backend_fault(
         self,
         verb: ControlVerb,
-        name: str,
+        names: Sequence[str],
         act: Callable[[Backend], None],
         *,
         value: float = 0.0,
         up: bool = False,
         settle: bool = True,
+        meanwhile: Meanwhile = None,
     ) -> None:
         begin = time.monotonic()
-        if self.loaded.target.backends.owner == "yours":
-            self.target.backend_verb(verb, name)
-        else:
-            act(self._backend(name))
-        if settle:
-            self._await_notice(name, up=up or (verb == "health" and value < 400))
-            self._tell(verb, begin, time.monotonic(), name, value)
-        else:
-            self._tell(verb, begin, time.monotonic() + self.loaded.target.timing.down_noticed.value, name, value)
+        for name in names:
+            if self.loaded.target.backends.owner == "yours":
+                self.target.backend_verb(verb, name)
+            else:
+                act(self._backend(name))
+        since = time.monotonic()
+        for name in names:
+            if settle:
+                self._await_notice(name, up=up or (verb == "health" and value < 400), since=since, meanwhile=meanwhile)
+                self._tell(verb, begin, time.monotonic(), name, value)
+            else:
+                self._tell(verb, begin, since + self.loaded.target.timing.down_noticed.value, name, value)
 
-    def _await_notice(self, name: str, *, up: bool) -> None:
+    def _await_notice(self, name: str, *, up: bool, since: float | None = None, meanwhile: Meanwhile = None) -> None:
         """Returns when the balancer is seen to know, or when its time for that is over."""
         timing = self.loaded.target.timing
-        deadline = time.monotonic() + (timing.up_noticed.value if up else timing.down_noticed.value)
+        begin = time.monotonic() if since is None else since
+        deadline = begin + (timing.up_noticed.value if up else timing.down_noticed.value)
         while (left := deadline - time.monotonic()) > 0:
             known = self.target.noticed(name, up=up)
             if known:
                 return
-            self._ground.timeline.wait(left if known is None else min(left, 0.02))
+            if meanwhile is not None:
+                meanwhile()
+            idle = known is None and meanwhile is None
+            pause = max(_LOOK_AGAIN, (time.monotonic() - begin) / 10)
+            self._ground.timeline.wait(left if idle else min(left, pause))
 
     def _changed(self, name: str, **changes: int | bool) -> list[Member]:
         return [replace(each, **changes) if each.name == name else each for each in self.target.members]  # type: ignore[arg-type]

@@ -6,11 +6,11 @@ import re
 import time
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from limpet.harness.engine.deployment import Deployment
-from limpet.harness.engine.outcome import Inconclusive, NotCheckable
+from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.recorder import HistoryRecorder
 from limpet.harness.engine.scenario import Scenario
@@ -44,7 +44,7 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
         deployment,
         recorder,
         timeline,
-        seed=f"{seed}/{job.key}",
+        seed=f"{seed}/{job.luck or job.key}",
         variant=job.variant,
         exclusive=job.behaviour.own_deployment,
     )
@@ -102,11 +102,13 @@ def is_emulation(loaded: LoadedTarget) -> bool:
 
 
 def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
-    undecided: str = ""
+    instead: Findings | None = None
     try:
         job.behaviour.test(scenario)
+    except Observed as err:
+        instead = Findings(Verdict.OBSERVED, str(err))
     except Inconclusive as err:
-        undecided = str(err)
+        instead = Findings(Verdict.INCONCLUSIVE, str(err))
     except NotCheckable as err:
         return Findings(Verdict.NOT_CHECKABLE, str(err))
     except TargetFault as err:
@@ -115,7 +117,7 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
         if deployment.target.alive():
             return Findings(Verdict.SETUP_FAILED, str(err), detail=deployment.target.last_lines())
         # Its process is gone in mid-run: what follows is judged below, this step is only where it showed.
-        undecided = str(err)
+        instead = Findings(Verdict.INCONCLUSIVE, str(err))
     except Exception as err:  # noqa: BLE001 - whatever a scenario raises is limpet's own error, never the balancer's
         return Findings(
             Verdict.HARNESS_ERROR, f"{type(err).__name__}: {err}", detail="".join(traceback.format_exception(err))
@@ -133,8 +135,8 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
     decided = scenario.decided + verdicts.decided
     if violations:
         return Findings(Verdict.BROKEN, _headline(violations), tuple(_first(violations)), decided)
-    if undecided:
-        return Findings(Verdict.INCONCLUSIVE, undecided, (), decided)
+    if instead is not None:
+        return replace(instead, decided=decided)
     if not decided:
         return Findings(Verdict.INCONCLUSIVE, "no request of it could have shown a violation", (), 0)
     return Findings(Verdict.HELD, f"{decided} of {scenario.requests} requests could have shown otherwise"

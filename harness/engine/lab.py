@@ -18,7 +18,7 @@ from limpet.harness.model.errors import LimpetFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.load import LoadedTarget
-from limpet.harness.targets.running import Override, RunningTarget
+from limpet.harness.targets.running import RunningTarget
 
 
 class Lab:
@@ -28,7 +28,6 @@ class Lab:
         seed: of the run.
         targets: whose Python entry points the keeper preloads, so that a fork starts them in milliseconds.
         slots: how many scenarios may send traffic at the same time; None for one each core.
-        override: starts another entry point in a target's place (faulty balancers).
     """
 
     def __init__(
@@ -37,25 +36,26 @@ class Lab:
         targets: Sequence[LoadedTarget] = (),
         *,
         slots: int | None = None,
-        override: Override | None = None,
     ) -> None:
         entries = [each.target.launch.python for each in targets if each.target.launch and each.target.launch.python]
-        if override is not None:
-            entries.append(override.entry)
+        entries += [each.override.entry for each in targets if each.override]
         modules = [*PRELOAD, *(entry.partition(":")[0] for entry in entries)]
         # Short, because the paths of Unix sockets in it may have 107 bytes only.
         self.workdir = Path(tempfile.mkdtemp(prefix="limpet-"))
         self.timeline = Timeline(slots or len(os.sched_getaffinity(0)))
-        self.keeper = Keeper(preload=tuple(dict.fromkeys(modules)), remove=(self.workdir,))
+        try:
+            self.keeper = Keeper(preload=tuple(dict.fromkeys(modules)), remove=(self.workdir,))
+        except BaseException:
+            shutil.rmtree(self.workdir, ignore_errors=True)
+            raise
         self.lease = LoopbackLease(random.Random(f"lease/{os.getpid()}"))
         self.seed = seed
-        self._override = override
         self._numbers = itertools.count(1)
 
     def deployment(self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1)) -> Deployment:
         """A deployment that is not started yet."""
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
-        ground = Ground(self.keeper, self.lease, self.timeline, self.workdir, self.seed, self._override)
+        ground = Ground(self.keeper, self.lease, self.timeline, self.workdir, self.seed)
         return Deployment(loaded, ground, name, weights)
 
     def version(self, loaded: LoadedTarget) -> str:

@@ -48,7 +48,7 @@ class Lane:
 
     def _run(self) -> None:
         for job in self.jobs:
-            deployment = self.lab.deployment(job.loaded, job.behaviour.weights)
+            deployment = self.lab.deployment(job.loaded, job.behaviour.weights_for(job.variant))
             try:
                 deployment.start()
                 result = self.runs(job, deployment)

@@ -9,3 +9,7 @@ class Inconclusive(Exception):
 
 class NotCheckable(Exception):
     """The target turned out not to offer what the behaviour needs."""
+
+
+class Observed(Exception):
+    """What was seen, where nothing is promised: shown, and never a failure of the balancer."""

@@ -34,6 +34,7 @@ class Job:
     """One behaviour, or one variant of it, on one target.
 
     ``settled`` is the verdict where none has to be run for it, with its ``reason``; None where it has to be run.
+    ``luck`` is what its seed is drawn from; jobs that share it send the same traffic. "" for a luck of its own.
     ``observed_only``: nothing is promised firmly enough to be broken.
     """
 
@@ -43,6 +44,7 @@ class Job:
     requirements: tuple[RequirementRef, ...]
     settled: Verdict | None = None
     reason: str = ""
+    luck: str = ""
 
     @property
     def name(self) -> str:
@@ -89,9 +91,10 @@ def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
             reason = f"no requirement of {loaded.profile} names it"
             jobs.append(Job(loaded, behaviour, variant, (), Verdict.NOT_PROMISED, reason))
             continue
-        missing = uncheckable(loaded, behaviour)
+        this = behaviour.for_variant(variant)
+        missing = uncheckable(loaded, this)
         verdict = Verdict.NOT_CHECKABLE if missing else None
-        jobs.append(Job(loaded, behaviour, variant, requirements, verdict, missing))
+        jobs.append(Job(loaded, this, variant, requirements, verdict, missing))
     if all(job.settled is Verdict.NOT_PROMISED for job in jobs):
         return [Job(loaded, behaviour, "", (), Verdict.NOT_PROMISED, jobs[0].reason)]
     return jobs

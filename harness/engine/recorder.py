@@ -74,6 +74,11 @@ class HistoryRecorder:
             self._count += 1
             return f"{self._prefix}-{self._count}"
 
+    def count_in(self, requests: int) -> None:
+        """So many requests were sent besides, on a copy of the deployment."""
+        with self._lock:
+            self._count += requests
+
     def owns(self, request: str) -> bool:
         """Whether a request of this id was sent in this scenario."""
         return request.startswith(f"{self._prefix}-")

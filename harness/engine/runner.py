@@ -51,6 +51,11 @@ class Runner:
         return time.monotonic() - self._began
 
     @property
+    def planned(self) -> int:
+        """How many jobs there are."""
+        return len(self._jobs)
+
+    @property
     def results(self) -> tuple[Result, ...]:
         """The results so far, in the order of the jobs."""
         return tuple(self._results[key] for key in self._jobs if key in self._results)

@@ -7,6 +7,7 @@ fall on it. Over a group of users it can. Samples are decisive by their times al
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from limpet.harness.clients import Exchange
 from limpet.harness.engine.client import Client
@@ -21,7 +22,62 @@ ALPHA = 1e-6
 
 def group_size(scenario: Scenario) -> int:
     """How many pinned users each backend needs so that "every one of them came back by luck" is out of the question."""
-    return runs_needed(1 / scenario.n, ALPHA / (scenario.n + 1))
+    return runs_needed(largest_share(scenario), ALPHA / (scenario.n + 1))
+
+
+def small_group(scenario: Scenario) -> int:
+    """How many each backend needs so that luck is out of the question for all of them together."""
+    return -(-(runs_needed(largest_share(scenario), ALPHA / (scenario.n + 1)) + 2) // scenario.n)
+
+
+@dataclass(frozen=True)
+class Revisits:
+    """How many of the users that were pinned to each backend were answered, and how many met it again."""
+
+    answered: dict[str, int]
+    stayed: dict[str, int]
+    example: dict[str, Exchange]
+
+    @property
+    def text(self) -> str:
+        """For reports: ``7 of 18``."""
+        return f"{sum(self.stayed.values())} of {sum(self.answered.values())}"
+
+
+def place(client: Client) -> Exchange:
+    """A plain request that is placed for itself: below layer 7 only a new connection is."""
+    return client.visit(new_connection=client.endpoint.scheme == "tcp")
+
+
+def largest_share(scenario: Scenario) -> float:
+    """The largest chance of any member to get a new session: 1/n where their weights are equal."""
+    weights = [member.weight for member in scenario.system.target.members]
+    return max(weights, default=1) / max(1, sum(weights))
+
+
+def revisit(
+    scenario: Scenario, pinned: Mapping[str, Sequence[Client]], *, visit: Callable[[Client], Exchange] = place
+) -> Revisits:
+    """One request of each of these users, in random order, with luck before each that is limpet's own."""
+    samples = [(name, client) for name, group in pinned.items() for client in group]
+    scenario.rng.shuffle(samples)
+    found = Revisits(dict.fromkeys(pinned, 0), dict.fromkeys(pinned, 0), {})
+    for former, client in samples:
+        with scenario.luck():
+            exchange = visit(client)
+        if not exchange.backend:
+            continue  # a failure is the oracle's to judge; it says nothing about where a pick falls
+        found.answered[former] += 1
+        if exchange.backend == former:
+            found.stayed[former] += 1
+            found.example[former] = exchange
+    return found
+
+
+def still_pinned(scenario: Scenario, found: Revisits) -> bool:
+    """Whether more of them met their backend again than luck explains (by `ALPHA`)."""
+    stayed, answered = sum(found.stayed.values()), sum(found.answered.values())
+    return never_leaves(stayed, answered, largest_share(scenario), ALPHA).rejected
 
 
 def rebalanced(
@@ -30,12 +86,12 @@ def rebalanced(
     kind: Kind,
     what: str,
     *,
-    visit: Callable[[Client], Exchange] = lambda client: client.visit(),
+    visit: Callable[[Client], Exchange] = place,
 ) -> None:
     """Judges that the pins of these users are over: too many that are still where they were is a violation.
 
     Args:
-        scenario: whose members have equal weights.
+        scenario: whose members they were pinned to.
         pinned: users by the backend that they were pinned to.
         kind: what it is when they stayed.
         what: the reason why they should be balanced anew, for the message.
@@ -44,48 +100,52 @@ def rebalanced(
     Raises:
         Inconclusive: too few of them were answered to decide.
     """
-    samples = [(name, client) for name, group in pinned.items() for client in group]
-    scenario.rng.shuffle(samples)
-    stayed = dict.fromkeys(pinned, 0)
-    counted = dict.fromkeys(pinned, 0)
-    example: dict[str, Exchange] = {}
-    for former, client in samples:
-        with scenario.luck():
-            exchange = visit(client)
-        if not exchange.backend:
-            continue  # a failure is the oracle's to judge; it says nothing about where a pick falls
-        counted[former] += 1
-        if exchange.backend == former:
-            stayed[former] += 1
-            example[former] = exchange
+    found = revisit(scenario, pinned, visit=visit)
     alpha = ALPHA / (len(pinned) + 1)
-    groups = [(name, stayed[name], counted[name]) for name in pinned]
-    groups.append(("any backend", sum(stayed.values()), sum(counted.values())))
+    groups = [(name, found.stayed[name], found.answered[name]) for name in pinned]
+    groups.append(("any backend", sum(found.stayed.values()), sum(found.answered.values())))
     able = False
     for name, stays, count in groups:
-        result = never_leaves(stays, count, 1 / scenario.n, alpha)
+        result = never_leaves(stays, count, largest_share(scenario), alpha)
         if result.rejected:
-            shown = example.get(name) or next(iter(example.values()))
+            shown = found.example.get(name) or next(iter(found.example.values()))
             scenario.broken(kind, f"{what}: pinned to {name}, {result.text}", shown)
             return
         able = result.able or able
         scenario.certain(result.text if name == "any backend" else f"limit on false accusation {ALPHA:g}")
     if not able:
-        raise Inconclusive(f"only {sum(counted.values())} users were answered, too few to exclude luck")
-    scenario.decided += sum(counted.values())
+        raise Inconclusive(f"only {groups[-1][2]} users were answered, too few to exclude luck")
+    scenario.decided += groups[-1][2]
 
 
 def spread_as_declared(
-    scenario: Scenario, counts: Mapping[str, int], weights: Mapping[str, float], kind: Kind, what: str
+    scenario: Scenario,
+    counts: Mapping[str, int],
+    weights: Mapping[str, float],
+    kind: Kind,
+    what: str,
+    *,
+    alpha: float = ALPHA,
+    rotators: int = 4,
 ) -> None:
     """Judges fresh picks: only a spread that is worse than the declared weights explain is a violation.
+
+    Args:
+        scenario: whose picks they are.
+        counts: how many each backend got.
+        weights: what was declared.
+        kind: what it is when they do not fit.
+        what: the picks, for the message.
+        alpha: the largest probability of a false accusation.
+        rotators: how many worker processes may take turns each for itself; 1 where limpet's own luck went before
+            every pick, so that nothing is left of their turns.
 
     Raises:
         Inconclusive: too few samples to decide.
     """
     algorithm = scenario.contract.algorithm
     rotates = algorithm is None or any("robin" in each for each in algorithm.allowed)
-    result = spread(counts, weights, alpha=ALPHA, rotation=rotates, rotators=4 if rotates else 1)
+    result = spread(counts, weights, alpha=alpha, rotation=rotates, rotators=rotators if rotates else 1)
     scenario.certain(result.text)
     if result.worse:
         scenario.broken(kind, f"{what}: {result.text}")

@@ -4,50 +4,25 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable
 
-from limpet.harness.clients import Exchange, RawConnection, persona
-from limpet.harness.engine.client import Client, Manners
+from limpet.harness.clients import Exchange
+from limpet.harness.engine.client import Client
 from limpet.harness.engine.deployment import Deployment
-from limpet.harness.engine.identity import identify_by
-from limpet.harness.engine.outcome import Inconclusive, NotCheckable
+from limpet.harness.engine.outcome import NotCheckable
+from limpet.harness.engine.people import People
 from limpet.harness.engine.recorder import HistoryRecorder
 from limpet.harness.engine.timeline import Timeline
-from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Arrived, Control, Note
 from limpet.harness.model.oracle import Oracle, Verdicts
 from limpet.harness.model.oracle.evidence import curl
-from limpet.harness.model.oracle.exchanges import ODD
 from limpet.harness.model.verdict import Step
 from limpet.harness.model.violation import Kind, Violation
-
-_HELD = 5.0
-"""Seconds that a stranger's request is held open at the most."""
-
-_DRAWS = 30
-"""New sessions tried for each member before a backend counts as unreachable for new sessions."""
+from limpet.harness.targets.abilities import why_not
 
 
-class _Closing(Protocol):
-    def close(self) -> None: ...
-
-
-class _Held:
-    """A held request that nobody will wait for."""
-
-    def __init__(self, connection: RawConnection, recorder: HistoryRecorder) -> None:
-        self._connection = connection
-        self._recorder = recorder
-
-    def close(self) -> None:
-        self._connection.reset()
-        self._recorder.abandon()
-
-
-class Scenario:
+class Scenario(People):
     """One run of one behaviour on one deployment.
 
     Args:
@@ -92,21 +67,6 @@ class Scenario:
     # The ground.
 
     @property
-    def contract(self) -> Contract:
-        """What the deployment promises."""
-        return self.system.contract
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The members now, in order."""
-        return self.system.names
-
-    @property
-    def n(self) -> int:
-        """How many members there are now."""
-        return len(self.system.names)
-
-    @property
     def requests(self) -> int:
         """How many requests were sent so far."""
         return self._recorder.requests
@@ -130,126 +90,20 @@ class Scenario:
         """How coarse the balancer's clock may lawfully be, in seconds."""
         return self.system.loaded.target.timing.clock_resolution.value
 
-    # People.
+    @property
+    def recorder(self) -> HistoryRecorder:
+        """Where its history goes, for clients that are not this scenario's users."""
+        return self._recorder
 
-    def client(self, *, cookies: bool = True, keep: bool = True, source: str | None = None) -> Client:
-        """A new user at a new address.
-
-        Args:
-            cookies: whether it keeps cookies.
-            keep: whether it keeps its connection.
-            source: its address, None for one whose key nobody else has.
-        """
-        self._people += 1
-        who = persona(self._seed, self._people)
-        plain = self.system.loaded.target.request
-        mints = self.contract.affinity == "app-cookie" and self.system.loaded.target.backends.owner == "limpet"
-        local = self.system.local
-        client = Client(
-            contract=self.contract,
-            endpoint=self.system.endpoint,
-            recorder=self._recorder,
-            name=f"{who.name} ({self._people})",
-            source=source or (self.system.sources.draw() if local else None),
-            now=lambda: time.time() + self.system.offset,
-            headers=who.headers,
-            manners=Manners(
-                path=plain.path,
-                method=plain.method,
-                headers=tuple(plain.headers.items()),
-                body=plain.body.encode() or None,
-                app_mints=mints,
-            ),
-            identify=identify_by(self.system.loaded.target.backends),
-            cookies=cookies,
-            keep=keep,
-        )
-        self._clients.append(client)
-        return client
-
-    def pinned(self, name: str | None = None, *, keep: bool = True) -> Client:
-        """A user with a pin, to this backend where a name is given.
+    def need(self, verb: str) -> None:
+        """Ends this variant where the target does not offer a verb that only it needs.
 
         Raises:
-            Inconclusive: the balancer gave no new session to that backend within the budget.
+            NotCheckable: with the reason.
         """
-        for _ in range(_DRAWS * self.n):
-            client = self.client(keep=keep)
-            self._require_key(client, client.visit())
-            if client.backend and name in (None, client.backend):
-                return client
-            client.close()
-        raise Inconclusive(f"no new session reached {name or 'any backend'} in {_DRAWS * self.n} tries")
-
-    def pinned_to_each(self, count: int) -> dict[str, list[Client]]:
-        """So many pinned users for every member, in a random order of creation.
-
-        Raises:
-            Inconclusive: a backend got too few new sessions within the budget.
-        """
-        found: dict[str, list[Client]] = {name: [] for name in self.names}
-        for _ in range(_DRAWS * count * self.n):
-            client = self.client()
-            self._require_key(client, client.visit())
-            group = found.get(client.backend)
-            if group is not None and len(group) < count:
-                group.append(client)
-                if all(len(each) == count for each in found.values()):
-                    return found
-            client.close()
-        few = {name: len(group) for name, group in found.items()}
-        raise Inconclusive(f"too few new sessions reached some backend within the budget: {few}")
-
-    def _require_key(self, client: Client, exchange: Exchange) -> None:
-        """A first answer without the cookie by which the balancer goes pins nobody, and that is a broken promise."""
-        if self.contract.affinity not in ("lb-cookie", "app-cookie") or not exchange.ok or not exchange.backend:
-            return
-        if client.issued(exchange) or any(each.kind is Kind.COOKIE_NOT_ISSUED for each in self.violations):
-            return
-        which = "balancer's" if self.contract.affinity == "lb-cookie" else "application's"
-        text = f"{client.name}'s first answer lacks the {which} cookie, so nothing pins this user"
-        self.broken(Kind.COOKIE_NOT_ISSUED, text, exchange)
-
-    def scramble(self) -> None:
-        """A random number of requests of strangers, so that the next pick is not the balancer's rotation."""
-        for _ in range(self.rng.randrange(self.n)):
-            self.client(cookies=False, keep=False).visit()
-
-    @contextmanager
-    def luck(self) -> Iterator[None]:
-        """Makes the next keyless pick limpet's luck, not the balancer's habit.
-
-        0 … n-1 strangers go before, so that a rotation stands anywhere. Where connections count, their requests are
-        held open meanwhile, since a balancer may lawfully prefer the first of several idle backends.
-        """
-        count = self.rng.randrange(self.n)
-        if not self._counts_connections():
-            for _ in range(count):
-                self.client(cookies=False, keep=False).visit()
-            yield
-            return
-        held = [self._hold() for _ in range(count)]
-        try:
-            yield
-        finally:
-            for connection in held:
-                connection.close()
-
-    def _counts_connections(self) -> bool:
-        algorithm = self.contract.algorithm
-        return algorithm is None or any("least" in each for each in algorithm.allowed)
-
-    def _hold(self) -> _Closing:
-        """A stranger's request that its backend holds; returns when a backend has it."""
-        stranger = self.client(cookies=False)
-        if stranger.endpoint.scheme == "tcp":
-            stranger.visit()  # the open connection is what counts
-            return stranger
-        connection = stranger.raw()
-        head = [b"GET / HTTP/1.1", b"Host: " + stranger.endpoint.authority.encode(), f"Limpet-Hold: {_HELD}".encode()]
-        request = connection.send(head, client=stranger.name, note=ODD)
-        self.until(lambda: any(each.id == request for each in self.system.arrived()), 2.0)
-        return _Held(connection, self._recorder)
+        reason = why_not(self.system.loaded.target, verb)
+        if reason:
+            raise NotCheckable(reason)
 
     # Time.
 

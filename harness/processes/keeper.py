@@ -60,7 +60,7 @@ class Keeper:
                     str(theirs.fileno()),
                     *(f"--remove={directory}" for directory in remove),
                     *preload,
-                ],  # fmt: skip
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,

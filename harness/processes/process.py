@@ -123,7 +123,7 @@ class Process:
         return f"<Process {self.name} {self.pid} {state}>"
 
 
-def refusal(reply: wire.Refused, argv: Sequence[str], entry: str, output: Path, cwd: Path | None) -> SetupFault:  # noqa: PLR0911  one per reason
+def refusal(reply: wire.Refused, argv: Sequence[str], entry: str, output: Path, cwd: Path | None) -> SetupFault:
     """Why a process could not be started, for people."""
     command = argv[0] if argv else ""
     reason = os.strerror(reply.number) if reply.number else reply.detail

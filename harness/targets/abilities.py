@@ -31,7 +31,7 @@ def able(target: Target, verb: str) -> bool:
     return not why_not(target, verb)
 
 
-def why_not(target: Target, verb: str) -> str:  # noqa: PLR0911  one reason, one return
+def why_not(target: Target, verb: str) -> str:
     """Why a target does not offer a verb; "" when it does.
 
     Raises:

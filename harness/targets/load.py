@@ -15,6 +15,7 @@ from limpet.harness.model.errors import UsageFault
 from limpet.harness.targets import placeholders
 from limpet.harness.targets.merge import narrow
 from limpet.harness.targets.model import Table, Target
+from limpet.harness.targets.override import Override
 from limpet.harness.targets.render import check_template, templates_of
 
 # The package is always a directory here: limpet is not run from a zip.
@@ -35,6 +36,7 @@ class LoadedTarget:
         contract: the promise that it is judged by.
         own: the promise that it was set up for; the same unless another profile was asked for.
         catalogue: the file that the judging profile comes from.
+        override: what is started in its place (a faulty balancer).
     """
 
     target: Target
@@ -43,6 +45,7 @@ class LoadedTarget:
     contract: Contract
     own: Contract
     catalogue: Catalogue
+    override: Override | None = None
 
     @property
     def profile_name(self) -> str:

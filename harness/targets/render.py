@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,11 +139,17 @@ def check_template(directory: Path, name: str) -> Iterator[str]:
         yield f"template {name}, line {err.lineno}: {err.message}"
 
 
+@functools.lru_cache(maxsize=256)
 def _environment(directory: Path) -> jinja2.Environment:
-    def source(name: str) -> tuple[str, str, None] | None:
+    """One for each directory: it keeps compiled templates, and compiling costs more than all else in a launch."""
+
+    def source(name: str) -> tuple[str, str, Callable[[], bool]] | None:
         path = (directory / name).resolve()
         # A loader's None is "not found"; templates of several targets may be shared beside them.
-        return (path.read_text("utf-8"), str(path), None) if path.is_file() else None
+        if not path.is_file():
+            return None
+        stamp = path.stat().st_mtime_ns
+        return path.read_text("utf-8"), str(path), lambda: path.is_file() and path.stat().st_mtime_ns == stamp
 
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(source),

@@ -6,7 +6,7 @@ import base64
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import limpet
@@ -22,19 +22,11 @@ from limpet.harness.targets.binaries import locate
 from limpet.harness.targets.control import Step
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Target
+from limpet.harness.targets.override import Override
 from limpet.harness.targets.placeholders import fill
 from limpet.harness.targets.render import Address, Member, Situation, render
 
 __all__ = ["Member", "Override", "RunningTarget"]
-
-
-@dataclass(frozen=True)
-class Override:
-    """Another ``module:function`` for a target with ``launch.python``, with arguments around the target's own."""
-
-    entry: str
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
 
 
 class RunningTarget:
@@ -56,7 +48,7 @@ class RunningTarget:
     ) -> None:
         self._loaded = loaded
         self._keeper = keeper
-        self._override = override
+        self._override = override or loaded.override
         self._process: Process | None = None
         self._launches = 0
         self._advanced = 0.0
@@ -247,6 +239,16 @@ class RunningTarget:
     def text_of(self, template: str) -> str:
         """A template of the target, rendered for the current situation."""
         return render(self.directory, template, self._situation, self._loaded.own, self.target.options)
+
+    def configuration(self, own: Contract) -> tuple[str, ...]:
+        """What its configuration files would say, were it set up for this contract."""
+        launch = self.target.launch
+        names = [config.template for config in launch.config] if launch is not None else []
+        return tuple(render(self.directory, name, self._situation, own, self.target.options) for name in names)
+
+    def exit_code(self) -> int | None:
+        """The exit code of its process, None while it lives or when limpet did not launch it."""
+        return self._process.exit_code() if self._process is not None else None
 
     def signal(self, number: int) -> None:
         """Send a signal to its process.

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+from functools import partial
 
 import pytest
 from limpet_client_servers import always, answer, once
@@ -269,7 +270,7 @@ def test_together_with_another(serve, memory):
     jar = FakeJar("s=1")
     ann = client(server, memory, jar=jar, source="127.131.0.7")
     clients = [ann, *(ann.another() for _ in range(4))]
-    got = together([lambda c=c: c.get("/") for c in clients])
+    got = together([partial(each.get, "/") for each in clients])
     for each in clients:
         each.close()
     assert all(x.ok and x.sent.client == "ann" and x.sent.source == "127.131.0.7" for x in got)
@@ -277,7 +278,7 @@ def test_together_with_another(serve, memory):
 
 
 def test_together_keeps_order_and_raises_the_first_fault():
-    assert together([lambda n=n: n * n for n in range(20)]) == [n * n for n in range(20)]
+    assert together([partial(pow, n, 2) for n in range(20)]) == [n * n for n in range(20)]
     assert together([]) == []
 
     def fail():

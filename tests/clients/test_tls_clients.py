@@ -56,7 +56,7 @@ def test_every_client_speaks_tls(secure, memory):
     with RawConnection(endpoint, memory, timeout=5) as raw:
         three = raw.request("ben", "GET", "/")
     bulk = run_bulk(endpoint, memory, [BulkPlan("c", requests=3)], timeout=5)
-    assert [x.error for x in (one, two, three, *bulk)] == [""] * 6
+    assert [one.error, two.error, three.error, *(each.error for each in bulk)] == [""] * 6
     assert one.connection == two.connection and len({r.connection for r in bulk}) == 1
     assert one.sent.port == secure.peers[0].address[1]
     assert all("Host: shop.example.com" in lines for _, lines in secure.seen)
@@ -65,8 +65,9 @@ def test_every_client_speaks_tls(secure, memory):
 def test_an_invalid_certificate_is_the_targets_error(secure, memory):
     endpoint = Endpoint("127.0.0.1", secure.endpoint.port, "https", "shop.example.com")
     with HttpClient(endpoint, memory, name="ann", timeout=5) as ann, RawConnection(endpoint, memory, timeout=5) as raw:
-        got = [ann.get("/"), raw.request("ben", "GET", "/"), *run_bulk(endpoint, memory, [BulkPlan("c")], timeout=5)]
-    assert [x.error for x in got] == ["malformed"] * 3
+        one, two = ann.get("/"), raw.request("ben", "GET", "/")
+    bulk = run_bulk(endpoint, memory, [BulkPlan("c")], timeout=5)
+    assert [one.error, two.error, *(each.error for each in bulk)] == ["malformed"] * 3
 
 
 def test_a_peer_without_tls_is_the_targets_error(serve, memory):

@@ -74,7 +74,7 @@ def test_who_sends_another_users_key_on_purpose_does_not_fool_the_oracle(tmp_pat
 
 
 def test_a_scenario_that_decides_nothing_is_never_held(tmp_path: Path) -> None:
-    result = one(tmp_path, lambda s: [s.client().visit() for _ in range(3)] and None)  # type: ignore[func-returns-value]
+    result = one(tmp_path, lambda s: [s.client().visit() for _ in range(3)] and None)  # type: ignore[arg-type]
     assert result.verdict is Verdict.INCONCLUSIVE
 
 

@@ -25,7 +25,7 @@ class Backend(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        text = self.server.server_address[0].encode()  # type: ignore[union-attr]
+        text = str(self.server.server_address[0]).encode()  # type: ignore[index]
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

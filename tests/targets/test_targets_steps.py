@@ -89,7 +89,7 @@ def run(balancer: Scripted, *given: dict[str, object], **values: str) -> None:
 
 
 def test_http_step_sends_method_body_and_headers(tmp_path: Path, api: http.server.ThreadingHTTPServer) -> None:
-    step = {"http": "PUT {url}/pool", "body": '{"n": {n}}', "headers": {"X-Token": "{token}"}}
+    step: dict[str, object] = {"http": "PUT {url}/pool", "body": '{"n": {n}}', "headers": {"X-Token": "{token}"}}
     run(Scripted(tmp_path), step, url=f"http://127.0.0.1:{api.server_port}", n="3", token="secret")
     assert api.seen == [("/pool", "secret", '{"n": 3}')]  # type: ignore[attr-defined]
 

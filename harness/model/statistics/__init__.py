@@ -11,6 +11,7 @@ from limpet.harness.model.statistics.binomial import (
     proportion_interval,
 )
 from limpet.harness.model.statistics.chisquare import chi_square_statistic, chi_square_tail, goodness_of_fit
+from limpet.harness.model.statistics.dealing import DealingResult, dealing
 from limpet.harness.model.statistics.groups import (
     Evidence,
     GroupResult,
@@ -22,6 +23,7 @@ from limpet.harness.model.statistics.sizes import runs_needed, samples_to_see, s
 from limpet.harness.model.statistics.spread import SpreadResult, spread
 
 __all__ = [
+    "DealingResult",
     "Evidence",
     "GroupResult",
     "Interval",
@@ -31,6 +33,7 @@ __all__ = [
     "binomial_tail",
     "chi_square_statistic",
     "chi_square_tail",
+    "dealing",
     "distinct_evidence",
     "first_rejected",
     "goodness_of_fit",

@@ -1,0 +1,216 @@
+"""The users of a scenario: who they are, how they get a pin, and how luck stays limpet's own."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
+
+from limpet.harness.clients import Exchange, RawConnection, persona
+from limpet.harness.engine.client import Client, Manners
+from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.identity import identify_by
+from limpet.harness.engine.outcome import Inconclusive
+from limpet.harness.engine.recorder import HistoryRecorder
+from limpet.harness.model.contract import Contract
+from limpet.harness.model.oracle.exchanges import ODD, cookie_names
+from limpet.harness.model.violation import Kind, Violation
+
+_HELD = 5.0
+"""Seconds that a stranger's request is held open at the most."""
+
+_DRAWS = 30
+"""New sessions tried for each member before a backend counts as unreachable for new sessions."""
+
+_PATIENCE = 3
+"""Of these, how many go before open requests of strangers are to lead new sessions elsewhere."""
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+class _Held:
+    """A held request that nobody will wait for."""
+
+    def __init__(self, connection: RawConnection, recorder: HistoryRecorder) -> None:
+        self._connection = connection
+        self._recorder = recorder
+
+    def close(self) -> None:
+        self._connection.reset()
+        self._recorder.abandon()
+
+
+class People:
+    """What a scenario knows of its users; `Scenario` adds the rest."""
+
+    system: Deployment
+    rng: random.Random
+    violations: list[Violation]
+    _recorder: HistoryRecorder
+    _seed: str
+    _people: int
+    _clients: list[Client]
+
+    @property
+    def contract(self) -> Contract:
+        """What the deployment promises."""
+        return self.system.contract
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members now, in order."""
+        return self.system.names
+
+    @property
+    def n(self) -> int:
+        """How many members there are now."""
+        return len(self.system.names)
+
+    def client(self, *, cookies: bool = True, keep: bool = True, source: str | None = None) -> Client:
+        """A new user at a new address.
+
+        Args:
+            cookies: whether it keeps cookies.
+            keep: whether it keeps its connection.
+            source: its address, None for one whose key nobody else has.
+        """
+        self._people += 1
+        who = persona(self._seed, self._people)
+        plain = self.system.loaded.target.request
+        mints = self.contract.affinity == "app-cookie" and self.system.loaded.target.backends.owner == "limpet"
+        local = self.system.local
+        client = Client(
+            contract=self.contract,
+            endpoint=self.system.endpoint,
+            recorder=self._recorder,
+            name=f"{who.name} ({self._people})",
+            source=source or (self.system.sources.draw() if local else None),
+            now=lambda: time.time() + self.system.offset,
+            headers=who.headers,
+            manners=Manners(
+                path=plain.path,
+                method=plain.method,
+                headers=tuple(plain.headers.items()),
+                body=plain.body.encode() or None,
+                app_mints=mints,
+            ),
+            identify=identify_by(self.system.loaded.target.backends),
+            cookies=cookies,
+            keep=keep,
+        )
+        self._clients.append(client)
+        return client
+
+    def pinned(self, name: str | None = None, *, keep: bool = True) -> Client:
+        """A user with a pin, to this backend where a name is given.
+
+        Raises:
+            Inconclusive: the balancer gave no new session to that backend within the budget.
+        """
+        for number in range(_DRAWS * self.n):
+            client = self.client(keep=keep)
+            with self._elsewhere(number):
+                self._require_key(client, client.visit())
+            if client.backend and name in (None, client.backend):
+                return client
+            client.close()
+        raise Inconclusive(f"no new session reached {name or 'any backend'} in {_DRAWS * self.n} tries")
+
+    def pinned_to_each(self, count: int) -> dict[str, list[Client]]:
+        """So many pinned users for every member, in a random order of creation.
+
+        Raises:
+            Inconclusive: a backend got too few new sessions within the budget.
+        """
+        found: dict[str, list[Client]] = {name: [] for name in self.names}
+        for number in range(_DRAWS * count * self.n):
+            client = self.client()
+            with self._elsewhere(number):
+                self._require_key(client, client.visit())
+            group = found.get(client.backend)
+            if group is not None and len(group) < count:
+                group.append(client)
+                if all(len(each) == count for each in found.values()):
+                    return found
+            else:
+                client.close()
+        few = {name: len(group) for name, group in found.items()}
+        raise Inconclusive(f"too few new sessions reached some backend within the budget: {few}")
+
+    def _elsewhere(self, tries: int) -> AbstractContextManager[None]:
+        """After some tries: with idle backends a balancer that counts what is open may always prefer the same one."""
+        return self.luck() if self.counts_connections and tries >= _PATIENCE * self.n else nullcontext()
+
+    def _require_key(self, client: Client, exchange: Exchange) -> None:
+        """A first answer without the cookie by which the balancer goes pins nobody, and that is a broken promise."""
+        if self.contract.affinity not in ("lb-cookie", "app-cookie") or not exchange.ok or not exchange.backend:
+            return
+        if cookie_names(self.contract) is None and exchange.set_cookies:
+            return  # nobody said what it is called, so one of these may be it
+        if client.issued(exchange) or any(each.kind is Kind.COOKIE_NOT_ISSUED for each in self.violations):
+            return
+        which = "balancer's" if self.contract.affinity == "lb-cookie" else "application's"
+        text = f"{client.name}'s first answer lacks the {which} cookie, so nothing pins this user"
+        self.broken(Kind.COOKIE_NOT_ISSUED, text, exchange)
+
+    def scramble(self, among: int | None = None) -> None:
+        """A random number of requests of strangers, so that the next pick is not the balancer's rotation.
+
+        Args:
+            among: how many backends take new sessions, None for all members.
+        """
+        for _ in range(self.rng.randrange(among or self.n)):
+            self.client(cookies=False, keep=False).visit()
+
+    @contextmanager
+    def luck(self, among: int | None = None) -> Iterator[None]:
+        """Makes the next keyless pick limpet's luck, not the balancer's habit.
+
+        0 … n-1 strangers go before, so that a rotation stands anywhere. Where connections count, their requests are
+        held open meanwhile, since a balancer may lawfully prefer the first of several idle backends.
+
+        Args:
+            among: how many backends take new sessions (the n above), None for all members.
+        """
+        count = self.rng.randrange(among or self.n)
+        if not self.counts_connections:
+            for _ in range(count):
+                self.client(cookies=False, keep=False).visit()
+            yield
+            return
+        held = [self._hold() for _ in range(count)]
+        try:
+            yield
+        finally:
+            for connection in held:
+                connection.close()
+
+    @property
+    def counts_connections(self) -> bool:
+        """Whether the balancer may look at open requests when it places a new one."""
+        algorithm = self.contract.algorithm
+        return algorithm is None or any("least" in each for each in algorithm.allowed)
+
+    def _hold(self) -> _Closing:
+        """A stranger's request that its backend holds; returns when a backend has it."""
+        stranger = self.client(cookies=False)
+        if stranger.endpoint.scheme == "tcp":
+            stranger.visit()  # the open connection is what counts
+            return stranger
+        connection = stranger.raw()
+        head = [b"GET / HTTP/1.1", b"Host: " + stranger.endpoint.authority.encode(), f"Limpet-Hold: {_HELD}".encode()]
+        request = connection.send(head, client=stranger.name, note=ODD)
+        self.until(lambda: any(each.id == request for each in self.system.arrived()), 2.0)
+        return _Held(connection, self._recorder)
+
+    def broken(self, kind: Kind, text: str, exchange: Exchange | None = None, **evidence: str) -> None:
+        """Notes a violation; see `Scenario`."""
+        raise NotImplementedError
+
+    def until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Whether the condition became true in time; see `Scenario`."""
+        raise NotImplementedError
