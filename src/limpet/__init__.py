@@ -11,10 +11,39 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from limpet.harness.clients import Exchange, together
-    from limpet.harness.engine.behaviour import behaviour
+    from limpet.harness.engine.answers import cookies_in, cookies_of, main_cookies
+    from limpet.harness.engine.behaviour import Special, behaviour
     from limpet.harness.engine.client import Client
-    from limpet.harness.engine.outcome import Inconclusive, NotCheckable
-    from limpet.harness.engine.samples import group_size, rebalanced, spread_as_declared
+    from limpet.harness.engine.copies import (
+        further_copy,
+        require_passed_on,
+        try_to_start,
+        with_application,
+        with_duration,
+    )
+    from limpet.harness.engine.crowd import crowd, hands_of, recognises_nobody
+    from limpet.harness.engine.flight import Flight
+    from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
+    from limpet.harness.engine.passing import (
+        age,
+        balancer_keeps_time,
+        can_wait,
+        let_pass,
+        only_clients_keep_time,
+        pass_time,
+        require_wait,
+        settled_age,
+        unless_timed,
+    )
+    from limpet.harness.engine.samples import (
+        group_size,
+        place,
+        rebalanced,
+        revisit,
+        small_group,
+        spread_as_declared,
+        still_pinned,
+    )
     from limpet.harness.engine.scenario import Scenario
     from limpet.harness.model.contract import Contract
     from limpet.harness.model.errors import HarnessFault, SetupFault, TargetFault, UsageFault
@@ -26,11 +55,34 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "harness.clients": ("Exchange", "together"),
-    "harness.engine.behaviour": ("behaviour",),
+    "harness.engine.answers": ("cookies_in", "cookies_of", "main_cookies"),
+    "harness.engine.behaviour": ("Special", "behaviour"),
     "harness.engine.client": ("Client",),
-    "harness.engine.outcome": ("Inconclusive", "NotCheckable"),
-    "harness.engine.samples": ("group_size", "rebalanced", "spread_as_declared"),
+    "harness.engine.crowd": ("crowd", "hands_of", "recognises_nobody"),
+    "harness.engine.flight": ("Flight",),
+    "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
+    "harness.engine.samples": (
+        "group_size",
+        "place",
+        "rebalanced",
+        "revisit",
+        "small_group",
+        "spread_as_declared",
+        "still_pinned",
+    ),
     "harness.engine.scenario": ("Scenario",),
+    "harness.engine.copies": ("further_copy", "require_passed_on", "try_to_start", "with_application", "with_duration"),
+    "harness.engine.passing": (
+        "age",
+        "balancer_keeps_time",
+        "can_wait",
+        "let_pass",
+        "only_clients_keep_time",
+        "pass_time",
+        "require_wait",
+        "settled_age",
+        "unless_timed",
+    ),
     "harness.model.contract": ("Contract",),
     "harness.model.errors": ("HarnessFault", "SetupFault", "TargetFault", "UsageFault"),
     "harness.model.events": ("Event", "Handler", "RunFinished", "RunStarted", "ScenarioFinished", "ScenarioStarted"),
@@ -44,11 +96,13 @@ __all__ = [
     "Contract",
     "Event",
     "Exchange",
+    "Flight",
     "Handler",
     "HarnessFault",
     "Inconclusive",
     "Kind",
     "NotCheckable",
+    "Observed",
     "Result",
     "RunFinished",
     "RunStarted",
@@ -56,16 +110,41 @@ __all__ = [
     "ScenarioFinished",
     "ScenarioStarted",
     "SetupFault",
+    "Special",
     "TargetFault",
     "UsageFault",
     "Verdict",
     "Violation",
     "__version__",
+    "age",
+    "balancer_keeps_time",
     "behaviour",
+    "can_wait",
+    "cookies_in",
+    "cookies_of",
+    "crowd",
+    "further_copy",
     "group_size",
+    "hands_of",
+    "let_pass",
+    "main_cookies",
+    "only_clients_keep_time",
+    "pass_time",
+    "place",
     "rebalanced",
+    "recognises_nobody",
+    "require_passed_on",
+    "require_wait",
+    "revisit",
+    "settled_age",
+    "small_group",
     "spread_as_declared",
+    "still_pinned",
     "together",
+    "try_to_start",
+    "unless_timed",
+    "with_application",
+    "with_duration",
 ]
 
 

@@ -94,7 +94,7 @@ def test_each_named_behaviour_exists(catalogues: Catalogues, known_behaviours: f
 def test_each_named_variant_exists(catalogues: Catalogues, root: Path, known_behaviours: frozenset[str]) -> None:
     texts = [path.read_text(encoding="utf-8") for path in (root / "suites").rglob("*.py")]
     for _, each in every(catalogues):
-        for name, variant in re.findall(r"(\S+)\[(.+)\]", " ".join(each.behaviours)):
+        for name, variant in re.findall(r"(\S+)\[([^\]]+)\]", " ".join(each.behaviours)):
             if name in known_behaviours and variant not in Attributes.model_fields:
                 suite = next(text for text in texts if f'"{name}"' in text)
                 assert f'"{variant}"' in suite, f"{each.id}: the suites know no {name}[{variant}]"

@@ -1,0 +1,206 @@
+"""The pinned backend dies: its users go on elsewhere and stay there, and nobody else notices."""
+
+from __future__ import annotations
+
+import itertools
+
+from limpet import Client, Contract, Exchange, Kind, Observed, Scenario, behaviour
+from limpet.harness.model.contract.stated import may, must
+
+DURING = 12
+"""Requests at the most while the failure is not noticed yet."""
+
+STAYS = 15
+"""Requests of each user after its failover, each after a fresh draw of limpet's luck among the survivors."""
+
+
+def failures(s: Scenario, seen: list[Exchange]) -> None:
+    """Notes how many requests of the time before the failure was noticed had no good answer."""
+    if seen:
+        lost = sum(not each.ok for each in seen)
+        s.observe(f"{lost} of {len(seen)} requests failed before the failure was noticed")
+
+
+@behaviour(
+    "failover.repins",
+    fields=("reaction.unhealthy",),
+    needs=("kill",),
+    touches="backends",
+    certainty="one violation is enough; no luck can break it. Errors count from the moment on by which the balancer "
+    "must have noticed",
+)
+def test_repins(s: Scenario) -> None:
+    """A killed backend: its users' next requests succeed elsewhere, on whatever connection and with whatever cookie."""
+    dead = s.rng.choice(s.names)
+    early, kept, fresh, stale = (s.pinned(dead) for _ in range(4))
+    others = [s.pinned(name) for name in s.names if name != dead]
+    stale.freeze()
+    seen: list[Exchange] = []
+
+    def meanwhile() -> None:
+        if len(seen) < DURING:
+            seen.append(early.visit(new_connection=len(seen) % 2 == 0))
+
+    s.system.kill(dead, meanwhile=meanwhile)
+    failures(s, seen)
+    s.step("everybody goes on: on a kept connection, on new ones, and with the cookie of old")
+    served = serves_elsewhere(s.contract)
+    for _ in range(5):
+        answers = [kept.visit(), *(user.visit(new_connection=True) for user in (early, fresh, stale))]
+        if served:
+            s.decided += sum(each.ok for each in answers)  # had one failed, the oracle would have said so
+        for user in others:
+            user.visit(new_connection=True)
+
+
+def serves_elsewhere(contract: Contract) -> bool:
+    """Whether users of a failed backend must be answered by others."""
+    stated = contract.reaction.unhealthy
+    return stated is not None and stated.binding and set(stated.allowed) <= {"repin", "reroute"}
+
+
+@behaviour(
+    "failover.repins-once",
+    fields=("reaction.unhealthy",),
+    needs=("kill",),
+    touches="backends",
+    certainty=f"one violation is enough; a balancer that places every later request anew among two survivors is "
+    f"missed with a probability of {2.0 ** (-2 * STAYS):.0e}",
+)
+def test_repins_once(s: Scenario) -> None:
+    """After the failover a user stays where it went: one move, not one for each request."""
+    dead = s.rng.choice(s.names)
+    users = [s.pinned(dead) for _ in range(2)]
+    s.system.kill(dead)
+    survivors = s.n - 1
+    homes: dict[str, list[str]] = {}
+    s.step(f"{STAYS + 1} requests of each user, strangers between them")
+    for _ in range(STAYS + 1):
+        for user in users:
+            with s.luck(survivors):
+                answer = user.visit(new_connection=True)
+            homes.setdefault(user.name, []).append(answer.backend)
+    if not must(s.contract.reaction.unhealthy, "repin"):
+        raise Observed("; ".join(f"{name}: {moves(seen)} further moves" for name, seen in homes.items()))
+
+
+def moves(seen: list[str]) -> int:
+    """How often the answering backend changed."""
+    answered = [name for name in seen if name]
+    return sum(one != other for one, other in itertools.pairwise(answered))
+
+
+@behaviour(
+    "failover.new-cookie",
+    fields=("reaction.unhealthy", "cookie.issued"),
+    needs=("kill",),
+    touches="backends",
+    layers=(7,),
+    affinities=("lb-cookie",),
+    certainty="one violation is enough; a cookie that pins nobody is missed with a probability of 6e-05 for each of "
+    "three users, so 2e-13 in all",
+)
+def test_new_cookie(s: Scenario) -> None:
+    """The re-pin is carried by a new cookie: it comes with the first answer from elsewhere, and it pins."""
+    dead = s.rng.choice(s.names)
+    users = [s.pinned(dead) for _ in range(3)]
+    s.system.kill(dead)
+    promised = must(s.contract.reaction.unhealthy, "repin")
+    issued = [first_answer(s, user, dead, promised=promised) for user in users]
+    if not promised:
+        raise Observed(f"{sum(issued)} of {len(users)} users got a new cookie with their first answer from elsewhere")
+    s.step("the new cookie is all that they show from now on")
+    for _ in range(STAYS - 1):
+        for user in users:
+            with s.luck(s.n - 1):
+                user.visit(new_connection=True)
+
+
+def first_answer(s: Scenario, user: Client, dead: str, *, promised: bool) -> bool:
+    """Whether the user's first answer from elsewhere carried a new cookie."""
+    old = user.key
+    answer = user.visit()
+    if not answer.ok or not answer.backend:
+        return False  # whether it may fail is the oracle's question
+    given = user.issued(answer)
+    if promised:
+        what = f"{user.name} was moved from {dead} to {answer.backend}"
+        s.expect(bool(given), Kind.COOKIE_NOT_ISSUED, f"{what} without a new cookie", answer)
+        cookie = s.contract.cookie
+        names_server = cookie is not None and (must(cookie.value, "server-id") or must(cookie.value, "encodes-address"))
+        if given and names_server:
+            s.expect(old not in given, Kind.COOKIE_IGNORED, f"{what} with the cookie that means {dead}", answer)
+    return bool(given)
+
+
+@behaviour(
+    "failover.others-unmoved",
+    fields=("reaction.unhealthy",),
+    needs=("kill",),
+    touches="backends",
+    certainty="one violation is enough; no luck can break it. A balancer that places everybody anew, once, is missed "
+    "with a probability of 6e-05",
+)
+def test_others_unmoved(s: Scenario) -> None:
+    """Users of healthy backends stay where they are, before and after the failure is noticed."""
+    groups = s.pinned_to_each(7)
+    dead = s.rng.choice(s.names)
+    lost = groups.pop(dead)[0]
+    users = [user for group in groups.values() for user in group]
+    s.rng.shuffle(users)
+    for user in users[:4]:
+        user.freeze()
+    homes = {user.name: user.backend for user in users}
+    count = 0
+
+    def meanwhile() -> None:
+        nonlocal count
+        if count < DURING:
+            (lost if count % 4 == 0 else users[count % len(users)]).visit(new_connection=True)
+            count += 1
+
+    s.system.kill(dead, meanwhile=meanwhile)
+    s.step("those who lost nothing go on, strangers between them")
+    moved: set[str] = set()
+    for anew in (True, False):
+        for user in users:
+            s.scramble(s.n - 1)
+            if user.visit(new_connection=anew).backend not in ("", homes[user.name]):
+                moved.add(user.name)
+    said = s.contract.reaction
+    if may(said.added, "remap") and not must(said.recovered, "return"):
+        # Whoever may spread all keys anew over the backends that are open may do so here.
+        raise Observed(f"{len(moved)} of {len(users)} users of healthy backends moved")
+
+
+@behaviour(
+    "failover.rate",
+    fields=("reaction.unhealthy",),
+    needs=("kill",),
+    touches="backends",
+    certainty="one violation is enough; no luck can break it. One needless move among ten users is seen; "
+    "that ten users are all placed where they were, by luck, has a probability of 1e-03",
+)
+def test_rate(s: Scenario) -> None:
+    """One backend of n fails: the users that move are those that were pinned to it, and no others."""
+    groups = s.pinned_to_each(5)
+    dead = s.rng.choice(s.names)
+    users = [(name, user) for name, group in groups.items() for user in group]
+    s.rng.shuffle(users)
+    turn = 0
+
+    def meanwhile() -> None:
+        nonlocal turn
+        if turn < DURING:
+            users[turn % len(users)][1].visit(new_connection=True)
+            turn += 1
+
+    s.system.kill(dead, meanwhile=meanwhile)
+    s.step("everybody goes on")
+    moved = dict.fromkeys(groups, 0)
+    for name, user in users:
+        answers = [user.visit(new_connection=True) for _ in range(2)]
+        moved[name] += any(each.backend not in ("", name) for each in answers)
+    needless = sum(count for name, count in moved.items() if name != dead)
+    s.observe(f"{moved[dead]} of {len(groups[dead])} users of {dead} moved, and {needless} of the other "
+              f"{len(users) - len(groups[dead])}")  # fmt: skip

@@ -1,0 +1,103 @@
+"""What a backend remembers of its users: login and shopping cart."""
+
+from __future__ import annotations
+
+from limpet import Client, Exchange, Kind, Observed, Scenario, behaviour
+from limpet.harness.model.contract.stated import must
+
+
+@behaviour(
+    "failover.session-data",
+    fields=("reaction.unhealthy",),
+    needs=("kill", "sessions"),
+    touches="backends",
+    layers=(7,),
+    certainty="one violation is enough; no luck can break it",
+)
+def test_session_data(s: Scenario) -> None:
+    """Login and cart are lost exactly when the backend is lost, and kept otherwise, also where the user went then."""
+    dead = s.rng.choice(s.names)
+    alive = s.rng.choice([name for name in s.names if name != dead])
+    shops = [Shop(s, s.pinned(name)) for name in (dead, dead, alive, alive)]
+    for shop in shops:
+        shop.fill()
+    for shop in shops:
+        with s.luck():
+            shop.look()
+    s.system.kill(dead)
+    s.step("everybody looks at the cart again")
+    gone = 0
+    for shop in shops[2:] + shops[:2]:
+        with s.luck(s.n - 1):
+            answer = shop.look(lost=shop.home == dead)
+        if shop.home == dead and answer.ok:
+            gone += not shop.remembered(answer)
+            shop.fill()
+    s.step("who lost everything has begun anew")
+    for _ in range(4):
+        for shop in shops:
+            with s.luck(s.n - 1):
+                shop.look()
+    judged = {each.exchange.sent.id: each for each in s.judge().judged}
+    for shop in shops:
+        shop.settle({id for id, each in judged.items() if each.violation is not None})
+    text = f"{gone} of 2 users of the lost backend had to log in again, {sum(shop.kept for shop in shops)} looks found "
+    text += "login and cart as they were"
+    if must(s.contract.reaction.unhealthy, "repin"):
+        s.observe(text)
+    else:
+        raise Observed(text)
+
+
+class Shop:
+    """One user's shopping: what it put into the cart, and whether it is still there."""
+
+    def __init__(self, s: Scenario, user: Client) -> None:
+        self.user = user
+        self.home = user.backend
+        self.kept = 0
+        self._s = s
+        self._instance = ""
+        self._items: list[str] = []
+        self._missing: list[Exchange] = []
+
+    def fill(self) -> None:
+        """Logs in and puts two things into the cart."""
+        self._items = ["lamp", "kettle"]
+        form = (("Content-Type", "application/x-www-form-urlencoded"),)
+        self.user.request("POST", "/login", headers=form, body=b"user=ann")
+        for item in self._items:
+            answer = self.user.request("POST", "/cart", headers=form, body=f"item={item}".encode())
+            self._instance = answer.instance
+        self._note(answer)
+
+    def look(self, *, lost: bool = False) -> Exchange:
+        """One look at the cart, which must be as it was unless it is known to be lost."""
+        answer = self.user.visit(new_connection=True)
+        if answer.ok and not lost:
+            self._note(answer)
+        return answer
+
+    def remembered(self, exchange: Exchange) -> bool:
+        """Whether this answer knows who asks and what is in the cart."""
+        page = exchange.json()
+        return isinstance(page, dict) and page.get("user") == "ann" and page.get("cart") == self._items
+
+    def _note(self, answer: Exchange) -> None:
+        if self.remembered(answer):
+            self.kept += 1
+        elif answer.ok and answer.backend:
+            self._missing.append(answer)
+
+    def settle(self, wrong: set[str]) -> None:
+        """Decides about all looks: data may be missing only where a pin lawfully ended.
+
+        Args:
+            wrong: ids of the requests that the oracle calls violations.
+        """
+        self._s.decided += self.kept
+        for each in self._missing:
+            if each.instance == self._instance or each.id in wrong:
+                text = f"{self.user.name} found neither login nor cart at {each.backend}, left at {self.home}"
+                self._s.broken(Kind.SESSION_LOST, text, each)
+                return

@@ -1,0 +1,100 @@
+"""A backend joins: who moves, and whether it gets its share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import nullcontext
+
+from limpet import Client, Kind, Observed, Scenario, behaviour, spread_as_declared, together
+from limpet.harness.model.contract.stated import must
+
+ROTATING, LUCKY = 100, 72
+"""New sessions: with so many a starved fourth backend is seen. In a rotation, four rotators may lawfully be out of
+step; where limpet's own luck goes before each of them, none is forgiven more than its unfinished turn."""
+
+
+@behaviour(
+    "membership.added-keeps",
+    fields=("reaction.added",),
+    needs=("add",),
+    touches="membership",
+    certainty="one violation is enough; no luck can break it. A balancer that places everybody anew, once, is missed "
+    "with a probability of 2e-04",
+)
+def test_added_keeps(s: Scenario) -> None:
+    """A new backend takes only new sessions: every pin that exists holds, with a kept connection and without."""
+    users = [user for group in s.pinned_to_each(2).values() for user in group]
+    homes = {user.name: user.backend for user in users}
+    during: list[Callable[[], object]] = [s.system.add, lambda: visits(users)]
+    together(during)
+    s.step("everybody goes on, strangers between them")
+    moved: set[str] = set()
+    for number in range(4):
+        for user in users:
+            with s.luck():
+                answer = user.visit(new_connection=number % 2 == 0)
+            if answer.backend not in ("", homes[user.name]):
+                moved.add(user.name)
+    if not must(s.contract.reaction.added, "keep"):
+        raise Observed(f"{len(moved)} of {len(users)} users moved")
+
+
+def visits(users: list[Client]) -> None:
+    """Two requests of everybody, for the time of a change."""
+    for _ in range(2):
+        for user in users:
+            user.visit(new_connection=True)
+
+
+@behaviour(
+    "membership.added-remap-bound",
+    fields=("reaction.added",),
+    needs=("add",),
+    touches="membership",
+    certainty="the share is shown, not judged: no contract says how its algorithm spreads its keys",
+)
+def test_added_remap_bound(s: Scenario) -> None:
+    """The share of the users that a new backend moves, and that it moves them once."""
+    users = [s.pinned() for _ in range(24)]
+    homes = {user.name: user.backend for user in users}
+    newcomer = s.system.add()
+    s.step("everybody comes twice")
+    went: Counter[str] = Counter()
+    for user in users:
+        for _ in range(2):
+            answer = user.visit(new_connection=True)
+        if answer.backend not in ("", homes[user.name]):
+            went["to the new one" if answer.backend == newcomer else "elsewhere"] += 1
+    moved = went.total()
+    raise Observed(
+        f"{moved} of {len(users)} users moved ({moved / len(users):.0%}; a consistent hash moves about "
+        f"{1 / s.n:.0%}), {went['elsewhere']} of them to an old backend"
+    )
+
+
+@behaviour("membership.added-gets-traffic", keyed=None, needs=("add",), touches="membership")
+def test_added_gets_traffic(s: Scenario) -> None:
+    """New sessions reach a new backend, at its declared share."""
+    before = s.pinned()
+    newcomer = s.system.add()
+    algorithm = s.contract.algorithm
+    # A balancer that counts connections may prefer the first of several idle backends: others are kept busy then.
+    counts_connections = algorithm is None or any("least" in each for each in algorithm.allowed)
+    sessions = LUCKY if counts_connections else ROTATING
+    s.step(f"{sessions} new sessions")
+    counts = dict.fromkeys(s.names, 0)
+    for _ in range(sessions):
+        user = s.client(keep=False)
+        with s.luck() if counts_connections else nullcontext():
+            answer = user.visit()
+        if answer.backend in counts:
+            counts[answer.backend] += 1
+    before.visit()
+    if algorithm is None or not algorithm.binding or "hash" in algorithm.allowed:
+        text = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise Observed(f"of {sessions} new sessions: {text} (new: {newcomer})")
+    what = f"new sessions after {newcomer} joined"
+    spread_as_declared(
+        s, counts, dict.fromkeys(s.names, 1.0), Kind.STARVED, what, rotators=1 if counts_connections else 4
+    )

@@ -1,0 +1,110 @@
+"""A backend leaves: at once, or by draining."""
+
+from __future__ import annotations
+
+from limpet import Exchange, Flight, Kind, Observed, Scenario, behaviour, together
+from limpet.harness.model.contract.stated import Stated
+
+STAYS = 10
+"""Requests of each user after its backend left, each after a fresh draw of limpet's luck among those that stay."""
+
+FRESH = 36
+"""New sessions: that none reaches one of three backends that is wrongly open has a probability of 5e-07."""
+
+HOLD = 1.0
+"""Seconds that a request is under way while its backend begins to drain."""
+
+
+def stated(said: object) -> bool:
+    """Whether the documentation says firmly what happens."""
+    return isinstance(said, Stated) and said.binding
+
+
+@behaviour(
+    "membership.removed-repins",
+    keyed=None,
+    needs=("remove",),
+    touches="membership",
+    certainty=f"one violation is enough; no luck can break it. A balancer that places every later request anew among "
+    f"two is missed with a probability of {2.0 ** (-2 * STAYS):.0e}",
+)
+def test_removed_repins(s: Scenario) -> None:
+    """A removed backend gets nothing any more; its users move once and stay, nobody else moves."""
+    gone = s.rng.choice(s.names)
+    lost = [s.pinned(gone) for _ in range(3)]
+    stale = lost[-1]
+    stale.freeze()
+    others = [s.pinned(name) for name in s.names if name != gone for _ in range(3)]
+    during: list[Exchange] = []
+
+    def traffic() -> None:
+        for user in (*lost, *others):
+            during.append(user.visit(new_connection=True))
+
+    together([lambda: s.system.remove(gone), traffic])
+    s.step("everybody goes on, strangers between them")
+    after: list[Exchange] = []
+    for number in range(STAYS + 1):
+        for user in lost[:-1]:
+            with s.luck():
+                after.append(user.visit(new_connection=number % 2 == 0))
+        if number % 5 == 0:
+            s.scramble()
+            after += [user.visit(new_connection=True) for user in (stale, *others)]
+    failed = sum(not each.ok for each in during)
+    s.observe(f"{failed} of {len(during)} requests failed while the backend was being removed")
+    if s.contract.affinity == "none":
+        never(s, gone, after, Kind.SERVED_BY_REMOVED, "had been removed")
+    elif not stated(s.contract.reaction.removed):
+        there = sum(each.backend == gone for each in after)
+        raise Observed(f"{there} of {len(after)} requests were still answered by the removed backend")
+
+
+def never(s: Scenario, name: str, answers: list[Exchange], kind: Kind, what: str) -> None:
+    """Decides that none of these answers came from a backend that is closed to everybody."""
+    for each in answers:
+        s.expect(each.backend != name, kind, f"{each.sent.client} was answered by {name}, which {what}", each)
+
+
+@behaviour(
+    "membership.drain",
+    keyed=None,
+    needs=("drain",),
+    touches="membership",
+    certainty=f"one violation is enough; no luck can break it. A balancer that lets new sessions in is missed with a "
+    f"probability of {(2 / 3) ** FRESH:.0e}",
+)
+def test_drain(s: Scenario) -> None:
+    """A draining backend: no new sessions, pinned users stay or go as documented, what is under way finishes."""
+    leaving = s.rng.choice(s.names)
+    lost = [s.pinned(leaving) for _ in range(2)]
+    others = [s.pinned(name) for name in s.names if name != leaving]
+    with Flight(s, lambda: lost[0].another().hold(HOLD)) as flight:
+        s.system.drain(leaving)
+        early = flight.over
+        held = flight.land()
+    under_way(s, leaving, flight.backend, held, early=early)
+    s.step("everybody goes on")
+    for _ in range(5):
+        for user in (*lost, *others):
+            user.visit(new_connection=True)
+    s.step(f"{FRESH} new sessions")
+    fresh = [s.client(keep=False).visit() for _ in range(FRESH)]
+    if s.contract.affinity == "none":
+        never(s, leaving, fresh, Kind.SERVED_BY_DRAINING, "was draining")
+    elif not stated(s.contract.reaction.draining):
+        new = sum(each.backend == leaving for each in fresh)
+        stayed = sum(user.backend == leaving for user in lost)
+        raise Observed(f"{stayed} of {len(lost)} pinned users stayed, {new} of {FRESH} new sessions went there")
+
+
+def under_way(s: Scenario, leaving: str, backend: str, held: Exchange, *, early: bool) -> None:
+    """Decides about the request that was under way when draining began; one that was over by then says nothing."""
+    if backend != leaving:
+        return
+    if early:
+        s.observe("the request under way was over before draining had begun")
+        return
+    what = held.error or f"status {held.status} from {held.backend or 'the balancer'}"
+    text = f"a request that was under way when {leaving} began to drain was not finished: {what}"
+    s.expect(held.ok and held.backend == leaving, Kind.ERROR, text, held)
