@@ -60,7 +60,9 @@ def _first_answers(s: Scenario) -> list[tuple[Client, Exchange]]:
     """First answers to new users: what each must carry does not depend on anything before."""
     s.step(f"{USERS} new users send their first request")
     users = [s.client() for _ in range(USERS)]
-    return [(user, user.visit()) for user in users]
+    firsts = [(user, user.visit()) for user in users]
+    s.step("and come again")
+    return firsts + [(user, user.visit()) for user in users]
 
 
 def _twin_names(contract: Contract) -> set[str]:

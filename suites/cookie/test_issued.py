@@ -102,6 +102,9 @@ def _every(s: Scenario) -> None:
         for number in range(FOLLOWING):
             exchange = user.visit(new_connection=number == FOLLOWING - 1)
             _must_set(s, user, exchange, f"answer {number + 2} to {user.name}")
+        beside = (("Limpet-Set-Cookie", "limpet-shop=open; Path=/"),)
+        exchange = user.request("GET", s.system.loaded.target.request.path, headers=beside)
+        _must_set(s, user, exchange, f"an answer to {user.name} in which the application sets a cookie of its own")
 
 
 def _no_more(s: Scenario) -> None:

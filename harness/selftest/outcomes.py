@@ -1,0 +1,151 @@
+"""What the trials say: which behaviours rejected a fault, which did not and why, and what no fault has shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from limpet.harness.model.verdict import ExitCode, Result, Verdict
+from limpet.harness.selftest.faults import Fault
+from limpet.harness.selftest.trials import Trial, Trials, Unfit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial that was run."""
+
+    trial: Trial
+    right: Result
+    wrong: Result
+    activated: bool
+
+    @property
+    def noticed(self) -> bool:
+        """Whether the faulty balancer was told from the right one, by whatever violation."""
+        told_apart = self.wrong.verdict is Verdict.BROKEN and self.right.verdict is Verdict.HELD
+        return told_apart and self.activated
+
+    @property
+    def rejected(self) -> bool:
+        """Whether it was, by the violation that the fault has to provoke."""
+        return self.noticed and any(each.kind in self.trial.fault.provokes for each in self.wrong.violations)
+
+    @property
+    def why_not(self) -> str:
+        """Why that is no rejection ("" when it is one)."""
+        if self.rejected:
+            return ""
+        if self.right.verdict is not Verdict.HELD:
+            return f"on the right balancer it is {self.right.verdict}: {self.right.reason}"
+        if self.wrong.verdict is Verdict.HELD:
+            return "it held" if self.activated else "it held, and the fault was never activated"
+        if self.wrong.verdict is not Verdict.BROKEN:
+            return f"{self.wrong.verdict}: {self.wrong.reason}"
+        if not self.activated:
+            return f"broken, but the fault was never activated: {self.wrong.reason}"
+        kinds = ", ".join(dict.fromkeys(each.kind for each in self.wrong.violations))
+        return f"broken by {kinds}, not by {' or '.join(self.trial.fault.provokes)}: {self.wrong.reason}"
+
+
+@dataclass(frozen=True)
+class Catch:
+    """What a declared catcher said about a fault on one target."""
+
+    target: str
+    catcher: str
+    by: tuple[str, ...]
+    why_not: str
+
+
+@dataclass(frozen=True)
+class FaultReport:
+    """All that is known about one fault.
+
+    Attributes:
+        catches: one for each target and declared catcher.
+        also: names of other behaviours that noticed it.
+    """
+
+    fault: Fault
+    catches: tuple[Catch, ...]
+    also: tuple[str, ...]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether every declared catcher rejected it."""
+        return all(each.by for each in self.catches)
+
+
+def report(fault: Fault, outcomes: Sequence[Outcome], unfit: Iterable[Unfit]) -> FaultReport:
+    """What became of one fault."""
+    mine = [each for each in outcomes if each.trial.fault is fault]
+    missing = {(each.target, each.catcher): each.why for each in unfit if each.fault is fault}
+    catches = []
+    for target in fault.targets:
+        for catcher in fault.caught_by:
+            tried = [each for each in mine if each.right.target == target and each.trial.catcher == catcher]
+            by = tuple(each.right.name for each in tried if each.rejected)
+            reasons = [missing.get((target, catcher), "")] if not tried else [each.why_not for each in tried]
+            catches.append(Catch(target, catcher, by, "" if by else "; ".join(dict.fromkeys(reasons))))
+    others = {each.right.name for each in mine if each.noticed and not each.trial.catcher}
+    return FaultReport(fault, tuple(catches), tuple(sorted(others)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a selftest found.
+
+    Attributes:
+        accused: results of behaviours that reject the right balancer.
+        undecided: results on the right balancer that say nothing.
+        unproven: names of behaviours that are promised on these faults' targets and that no fault has broken.
+    """
+
+    seed: int
+    full: bool
+    faults: tuple[FaultReport, ...]
+    outcomes: tuple[Outcome, ...]
+    accused: tuple[Result, ...]
+    undecided: tuple[Result, ...]
+    unproven: tuple[str, ...]
+
+    @property
+    def code(self) -> ExitCode:
+        """0, or 1 when anything is not as it must be; 3 and 4 when nothing is known because nothing could be run."""
+        results = [each.wrong for each in self.outcomes] + [each.right for each in self.outcomes]
+        if not self.accused and all(each.rejected for each in self.faults):
+            return ExitCode.HELD
+        if results and all(each.verdict is Verdict.SETUP_FAILED for each in results):
+            return ExitCode.SETUP
+        if results and all(each.verdict is Verdict.HARNESS_ERROR for each in results):
+            return ExitCode.HARNESS
+        return ExitCode.BROKEN
+
+
+def conclude(seed: int, faults: Sequence[Fault], planned: Trials, outcomes: Sequence[Outcome], *, full: bool) -> Report:
+    """The whole report, from all outcomes."""
+    rights = {each.right.key: each.right for each in outcomes}
+    promised = {behaviour_of(name) for names in planned.promised.values() for name in names}
+    proven = {behaviour_of(each.right.name) for each in outcomes if each.noticed}
+    return Report(
+        seed=seed,
+        full=full,
+        faults=tuple(report(fault, outcomes, planned.unfit) for fault in faults),
+        outcomes=tuple(outcomes),
+        accused=tuple(each for each in rights.values() if each.verdict is Verdict.BROKEN),
+        undecided=tuple(each for each in rights.values() if each.verdict not in (Verdict.HELD, Verdict.BROKEN)),
+        unproven=tuple(sorted(promised - proven)),
+    )
+
+
+def behaviour_of(name: str) -> str:
+    """``failover.modes`` of ``failover.modes[hang]``."""
+    return name.partition("[")[0]
+
+
+def outcome(trial: Trial, results: dict[str, Result]) -> Outcome | None:
+    """A trial with its results, as soon as both are there."""
+    right, wrong = results.get(trial.right.key), results.get(trial.wrong.key)
+    if right is None or wrong is None:
+        return None
+    return Outcome(trial, right, wrong, trial.evidence.exists())

@@ -1,0 +1,149 @@
+"""Runs a selftest: all trials side by side, on the timeline that `limpet run` uses too."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.lab import Lab
+from limpet.harness.engine.plan import Job
+from limpet.harness.engine.runner import Runner
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.events import Event, ScenarioFinished
+from limpet.harness.model.verdict import Result
+from limpet.harness.selftest.faults import Fault
+from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report, conclude, outcome, report
+from limpet.harness.selftest.trials import Trial, Trials, arrange
+
+JSON = "selftest.json"
+_AT_ONCE = 400
+_OURS = (JSON, "histories", "activated")
+
+
+class Progress(Protocol):
+    """Who is told how far it is."""
+
+    def began(self, seed: int, trials: Trials) -> None:
+        """The plan is made."""
+
+    def result(self, result: Result, done: int, planned: int) -> None:
+        """One scenario has its verdict."""
+
+    def fault(self, found: FaultReport) -> None:
+        """Everything about one fault is known."""
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """What to run.
+
+    Attributes:
+        faults: to be rejected.
+        behaviours: that have to reject them.
+        out: where histories, evidence and `selftest.json` go.
+        seed: None for a fresh one.
+        full: every promised behaviour against every fault.
+    """
+
+    faults: Sequence[Fault]
+    behaviours: Sequence[Behaviour]
+    out: Path
+    seed: int | None = None
+    full: bool = False
+
+    def run(self, progress: Progress) -> Report:
+        """Runs it. Ctrl-C ends it and everything that it started.
+
+        Raises:
+            SetupFault: the output directory cannot be written.
+        """
+        evidence = _prepare(self.out)
+        seed = self.seed if self.seed is not None else secrets.randbelow(1_000_000_000)
+        planned = arrange(self.faults, self.behaviours, evidence, full=self.full)
+        for trial in planned.trials:
+            trial.evidence.parent.mkdir(parents=True, exist_ok=True)
+        progress.began(seed, planned)
+        outcomes = self._outcomes(planned, seed, progress)
+        return conclude(seed, self.faults, planned, outcomes, full=self.full)
+
+    def _outcomes(self, planned: Trials, seed: int, progress: Progress) -> list[Outcome]:
+        follower = _Follower(self.faults, planned, progress)
+        with Lab(seed, [job.loaded for job in planned.jobs]) as lab:
+            for batch in _batches(planned.jobs):
+                runner = Runner(lab, batch, self.out, follower.handle)
+                runner.start()
+                try:
+                    for job in batch:
+                        runner.result(job.key)
+                except BaseException:
+                    runner.cancel()
+                    raise
+        return follower.outcomes
+
+
+def _batches(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    """Each scenario has a thread and maybe processes: a full selftest has thousands of scenarios."""
+    for begin in range(0, len(jobs), _AT_ONCE):
+        yield jobs[begin : begin + _AT_ONCE]
+
+
+class _Follower:
+    """Joins results to outcomes as they come, and tells each fault's as soon as it has all of them."""
+
+    def __init__(self, faults: Sequence[Fault], planned: Trials, progress: Progress) -> None:
+        self._planned = planned
+        self._progress = progress
+        self._results: dict[str, Result] = {}
+        self._total = len(planned.jobs)
+        self._open: dict[str, list[Trial]] = {}
+        self._waiting = {fault.name: 0 for fault in faults}
+        self._faults = {fault.name: fault for fault in faults}
+        self.outcomes: list[Outcome] = []
+        for trial in planned.trials:
+            self._waiting[trial.fault.name] += 1
+            for job in (trial.right, trial.wrong):
+                self._open.setdefault(job.key, []).append(trial)
+        for name, waiting in self._waiting.items():
+            if not waiting:
+                self._complete(name)
+
+    def handle(self, event: Event) -> None:
+        """Takes note of a result."""
+        if not isinstance(event, ScenarioFinished):
+            return
+        key = event.result.key
+        self._results[key] = event.result
+        self._progress.result(event.result, len(self._results), self._total)
+        for trial in self._open.pop(key, []):
+            found = outcome(trial, self._results)
+            if found is None:
+                continue
+            self.outcomes.append(found)
+            name = trial.fault.name
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                self._complete(name)
+
+    def _complete(self, name: str) -> None:
+        self._progress.fault(report(self._faults[name], self.outcomes, self._planned.unfit))
+
+
+def _prepare(out: Path) -> Path:
+    """Makes the output directory, without an earlier selftest's results; the folder for evidence."""
+    try:
+        for name in _OURS:
+            path = out / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        evidence = out / "activated"
+        evidence.mkdir(parents=True)
+    except OSError as err:
+        raise SetupFault(f"cannot be written: {err.strerror}", where=str(out), do="choose another --out") from err
+    return evidence

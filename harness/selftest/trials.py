@@ -1,0 +1,118 @@
+"""What a selftest will run: each behaviour against a faulty balancer, and with the same luck against the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.plan import Job, matches, plan
+from limpet.harness.model.contract.validation import nearest
+from limpet.harness.selftest.faults import Fault
+from limpet.harness.targets.load import LoadedTarget, load
+from limpet.harness.targets.override import Override
+
+ENTRY = "limpet.harness.selftest.entry:main"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One behaviour, or one variant of it, against one fault.
+
+    Attributes:
+        wrong: it on the faulty balancer. right: it on the right one, with the same luck.
+        catcher: the glob of `Fault.caught_by` that means it ("" for a behaviour that is only tried).
+        evidence: the file that exists when the fault was activated in this very run.
+    """
+
+    fault: Fault
+    right: Job
+    wrong: Job
+    catcher: str
+    evidence: Path
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A declared catcher that cannot even be tried on a target, and why."""
+
+    fault: Fault
+    target: str
+    catcher: str
+    why: str
+
+
+@dataclass
+class Trials:
+    """Everything that will be run.
+
+    Attributes:
+        promised: for each target, the names of the jobs that the right balancer can be judged by.
+    """
+
+    trials: list[Trial] = field(default_factory=list)
+    unfit: list[Unfit] = field(default_factory=list)
+    promised: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Each job once: many faults share one run of the right balancer."""
+        found = {job.key: job for trial in self.trials for job in (trial.right, trial.wrong)}
+        return list(found.values())
+
+
+def arrange(faults: Sequence[Fault], behaviours: Sequence[Behaviour], evidence: Path, *, full: bool) -> Trials:
+    """The trials of these faults.
+
+    Args:
+        evidence: the folder for what shows that faults were activated.
+        full: try every behaviour that is promised on a fault's target, not only its declared catchers.
+    """
+    found = Trials()
+    loaded = {name: load(name) for fault in faults for name in fault.targets}
+    planned = {name: plan(target, behaviours) for name, target in loaded.items()}
+    for name, jobs in planned.items():
+        found.promised[name] = tuple(job.name for job in jobs if job.settled is None and not job.observed_only)
+    for fault in faults:
+        for name in fault.targets:
+            _arrange_one(found, fault, loaded[name], planned[name], evidence / fault.name / name, full=full)
+    return found
+
+
+def _arrange_one(
+    found: Trials, fault: Fault, loaded: LoadedTarget, planned: Sequence[Job], evidence: Path, *, full: bool
+) -> None:
+    for catcher in fault.caught_by:
+        why = _unfit(catcher, planned)
+        if why:
+            found.unfit.append(Unfit(fault, loaded.target.name, catcher, why))
+    for job in planned:
+        if job.settled is not None or job.observed_only:
+            continue
+        catcher = next((glob for glob in fault.caught_by if matches(glob, job)), "")
+        if catcher or full:
+            proof = evidence / f"{job.name}.txt"
+            found.trials.append(Trial(fault, job, _in_wrong_place(job, fault, proof), catcher, proof))
+
+
+def _unfit(catcher: str, planned: Sequence[Job]) -> str:
+    """Why no behaviour that this glob means can reject anything here ("" when one can)."""
+    meant = [job for job in planned if matches(catcher, job) or job.behaviour.id == catcher.partition("[")[0]]
+    if not meant:
+        return f"there is no such behaviour; {nearest(catcher, {job.behaviour.id for job in planned})}"
+    fit = [job for job in meant if matches(catcher, job)]
+    if not fit:
+        return f"has no such variant here; {nearest(catcher, {job.name for job in meant})}"
+    if any(job.settled is None and not job.observed_only for job in fit):
+        return ""
+    settled = fit[0].settled
+    return "is only observed here" if settled is None else f"is {settled} here: {fit[0].reason}"
+
+
+def _in_wrong_place(right: Job, fault: Fault, evidence: Path) -> Job:
+    """The same job on the faulty balancer, in a deployment that it shares with nobody: activation is proven by job."""
+    target = right.loaded.target
+    wrong = target.model_copy(update={"name": f"{target.name}+{fault.name}"})
+    override = Override(ENTRY, before=(str(fault.path), str(evidence.resolve())))
+    return replace(right, loaded=replace(right.loaded, target=wrong, override=override), luck=right.key)

@@ -1,0 +1,120 @@
+"""Cookies that are not sent, sent twice, or sent by somebody else."""
+
+from __future__ import annotations
+
+from limpet import (
+    Client,
+    Exchange,
+    Inconclusive,
+    Kind,
+    NotCheckable,
+    Observed,
+    Scenario,
+    behaviour,
+    rebalanced,
+    small_group,
+)
+from limpet.harness.model.contract.stated import must
+from limpet.harness.model.cookies import parse_cookie_headers
+from limpet.harness.model.oracle.exchanges import cookie_names
+from limpet.harness.model.statistics import never_leaves
+
+COOKIES = ("lb-cookie", "app-cookie")
+VISITS = 18
+ALPHA = 1e-6
+EACH = 2
+REPEATS = 3
+
+
+@behaviour("invalidation.no-cookie", affinities=COOKIES, variants=("dropped", "disabled"), alone=True)
+def test_no_cookie(s: Scenario) -> None:
+    """Whoever sends no cookie, because it was dropped or cookies are off, is balanced anew at every request."""
+    if s.variant == "dropped":
+        users = s.pinned_to_each(small_group(s))
+        s.step("every user has lost the cookies; the connections are still open")
+        rebalanced(
+            s, users, Kind.STICKY_UNASKED, "the cookie was not sent any more", visit=lambda user: user.visit(cookie="")
+        )
+        return
+    user = s.client(cookies=False)
+    s.step(f"{user.name}, whose browser takes no cookies, sends {VISITS} requests on one connection")
+    seen: list[Exchange] = []
+    for _ in range(VISITS):
+        with s.luck():
+            exchange = user.visit()
+        if exchange.backend:
+            seen.append(exchange)
+    share = max(member.weight for member in s.system.target.members) / sum(m.weight for m in s.system.target.members)
+    again = sum(each.backend == seen[0].backend for each in seen[1:])
+    result = never_leaves(again, max(0, len(seen) - 1), share, ALPHA)
+    s.certain(result.text)
+    if result.rejected:
+        text = f"a user without cookies met {seen[0].backend} again and again: {result.text}"
+        s.broken(Kind.STICKY_UNASKED, text, seen[-1])
+    elif not result.able:
+        raise Inconclusive(f"only {len(seen)} requests were answered, too few to exclude luck")
+    else:
+        s.decided += len(seen)
+
+
+@behaviour(
+    "invalidation.duplicate-cookies",
+    affinities=COOKIES,
+    variants=("same-value", "different-values"),
+    certainty="one violation is enough; no luck can break it",
+)
+def test_duplicate_cookies(s: Scenario) -> None:
+    """Two cookies of the name: with one value the pin holds, with two the documented one decides."""
+    users = [user for group in s.pinned_to_each(EACH).values() for user in group]
+    s.rng.shuffle(users)
+    if s.variant == "same-value":
+        s.step(f"{len(users)} users send their cookies twice")
+        for user in users:
+            for _ in range(REPEATS):
+                s.scramble()
+                user.visit(cookie="; ".join([_pair(s, user)] * 2))
+        return
+    pairs = [(one, other) for one in users for other in users if one.backend != other.backend][: 2 * EACH]
+    homes = {user.name: user.backend for user in users}
+    cookies = {user.name: _pair(s, user) for user in users}
+    s.step(f"{len(pairs)} requests, {REPEATS} times each, carry the cookies of two users of different backends")
+    first = last = other = 0
+    for one, two in pairs:
+        for _ in range(REPEATS):
+            s.scramble()
+            backend = one.visit(cookie=f"{cookies[one.name]}; {cookies[two.name]}").backend
+            first += backend == homes[one.name]
+            last += backend == homes[two.name]
+            other += backend not in (homes[one.name], homes[two.name])
+    duplicates = s.contract.reaction.duplicates
+    if not must(duplicates, "first") and not must(duplicates, "last"):
+        raise Observed(f"of two different cookies the first decided {first} times, the last {last}, neither {other}")
+
+
+def _pair(s: Scenario, user: Client) -> str:
+    """``name=value`` of the cookie that the balancer goes by; of twins the first."""
+    wanted = cookie_names(s.contract)
+    if wanted is None:
+        raise NotCheckable("the contract does not name the cookie")
+    found = [f"{name}={value}" for name, value in parse_cookie_headers(user.cookie_header()) if wanted.fullmatch(name)]
+    if not found:
+        raise Inconclusive(f"{user.name} has no cookie to send")
+    return found[0]
+
+
+@behaviour("invalidation.replay", affinities=COOKIES)
+def test_replay(s: Scenario) -> None:
+    """Somebody else, from another address and with another browser, sends a user's cookie: who answers?"""
+    users = [user for group in s.pinned_to_each(EACH).values() for user in group]
+    s.step(f"the cookies of {len(users)} users are sent by others")
+    met = 0
+    s.rng.shuffle(users)
+    for user in users:
+        thief = s.client()
+        s.scramble()
+        exchange = thief.visit(cookie=user.cookie_header())
+        met += bool(exchange.backend) and exchange.backend == user.backend
+    s.observe(
+        f"{met} of {len(users)} strangers who sent a user's cookie met that user's backend"
+        + ("; whoever has the cookie has the pin, so it must be as secret as the session" if met == len(users) else "")
+    )

@@ -1,0 +1,124 @@
+"""A fault's file says what it is, or what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.engine.collecting import behaviours
+from limpet.harness.model.errors import UsageFault
+from limpet.harness.model.violation import Kind
+from limpet.harness.selftest.classes import CLASSES
+from limpet.harness.selftest.faults import faults, read
+from limpet.harness.selftest.trials import arrange
+from limpet.harness.targets.load import load
+
+GOOD = '''"""Something
+is wrong.
+
+More about it.
+"""
+CLASSES = (8, 38)
+TARGETS = ("reference-lb-cookie-idle",)
+PROVOKES = "moved"
+CAUGHT_BY = ("affinity.holds",)
+
+
+def fault(parts, activated):
+    return parts
+'''
+
+
+def written(folder: Path, text: str, name: str = "some-fault") -> Path:
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    return path
+
+
+def test_a_fault_is_read(tmp_path: Path) -> None:
+    found = read(written(tmp_path, GOOD))
+    assert (found.name, found.doc, found.classes) == ("some-fault", "Something is wrong.", (8, 38))
+    assert found.provokes == (Kind.MOVED,)
+    assert found.caught_by == ("affinity.holds",)
+
+
+def test_more_than_one_violation_may_be_provoked(tmp_path: Path) -> None:
+    found = read(written(tmp_path, GOOD.replace('"moved"', '("moved", "failed-back")')))
+    assert found.provokes == (Kind.MOVED, Kind.FAILED_BACK)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("(8, 38)", "(8, 43)", "43 is no fault class"),
+        ("(8, 38)", "()", "CLASSES"),
+        ("cookie-idle", "cookie-idel", 'did you mean "reference-lb-cookie-idle"?'),
+        ('"moved"', '"movde"', 'did you mean "moved"?'),
+        ('PROVOKES = "moved"', "", "PROVOKES"),
+        ('("affinity.holds",)', '"affinity.holds"', "CAUGHT_BY: give a tuple"),
+        ("def fault(parts, activated)", "def flaw(parts, activated)", "neither fault"),
+        ("def fault(parts, activated)", "def fault(parts)", "two arguments"),
+        ('"""Something', 'x = """Something', "no docstring"),
+        ("CLASSES", "import nothing.of_that_name\nCLASSES", "cannot be imported: ModuleNotFoundError"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = written(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(UsageFault) as caught:
+        read(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageFault) as caught:
+        read(written(tmp_path, '"""Wrong."""\n'))
+    assert all(word in str(caught.value) for word in ("5 problems", "CLASSES", "TARGETS", "PROVOKES", "CAUGHT_BY"))
+
+
+def test_a_glob_that_means_nothing_is_a_mistake(tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    assert [each.name for each in faults([tmp_path], ["some-*"])] == ["some-fault"]
+    with pytest.raises(UsageFault, match='did you mean "some-fault"'):
+        faults([tmp_path], ["some-fualt"])
+
+
+def test_two_faults_of_one_name_are_a_mistake(tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder, GOOD)
+    with pytest.raises(UsageFault, match="already"):
+        faults([tmp_path / "one", tmp_path / "other"])
+
+
+def test_the_bundled_faults_are_many_and_of_many_classes() -> None:
+    found = faults()
+    assert len(found) >= 40
+    assert len({number for each in found for number in each.classes}) >= 25
+    assert all(each.doc.endswith(".") and len(each.doc) > 30 for each in found)
+
+
+def test_every_mode_of_the_reference_balancer_has_faults() -> None:
+    profiles = {load(name).profile for each in faults() for name in each.targets}
+    modes = ["lb-cookie-idle", "lb-cookie-absolute", "lb-cookie-absolute-balancer", "app-cookie", "source-ip"]
+    wanted = {f"reference/{mode}" for mode in (*modes, "tcp-source-ip", "round-robin", "least-connections")}
+    assert wanted <= profiles
+
+
+def test_every_bundled_fault_has_catchers_that_can_be_tried(tmp_path: Path) -> None:
+    planned = arrange(faults(), behaviours(), tmp_path, full=False)
+    assert [(each.fault.name, each.target, each.catcher, each.why) for each in planned.unfit] == []
+
+
+def test_a_faulty_copy_has_the_luck_of_the_right_one(tmp_path: Path) -> None:
+    planned = arrange(faults(globs=["cookie-ignored-*"]), behaviours(), tmp_path, full=False)
+    assert planned.trials
+    for trial in planned.trials:
+        assert trial.wrong.luck == trial.right.key != trial.wrong.key
+        assert trial.right.loaded.override is None
+        assert trial.wrong.loaded.override is not None
+
+
+def test_the_classes_are_those_of_the_list() -> None:
+    assert sorted(CLASSES) == list(range(1, 43))

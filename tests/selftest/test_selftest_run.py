@@ -1,0 +1,171 @@
+"""A selftest fails when a fault is harmless, a behaviour is blind, or one of them lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.cli.main import main
+from limpet.harness.engine.collecting import behaviours
+from limpet.harness.model.verdict import ExitCode, Result
+from limpet.harness.selftest.document import write
+from limpet.harness.selftest.faults import FAULTY, faults
+from limpet.harness.selftest.outcomes import FaultReport, Report
+from limpet.harness.selftest.run import Selftest
+from limpet.harness.selftest.trials import Trials
+
+HEAD = '''"""A fault of a test."""
+CLASSES = (8,)
+TARGETS = ("reference-lb-cookie-idle",)
+PROVOKES = "{provokes}"
+CAUGHT_BY = ("affinity.holds",)
+
+
+def fault(parts, activated):
+'''
+HARMLESS = HEAD.format(provokes="moved") + "    return parts\n"
+PRETENDED = HEAD.format(provokes="moved") + "    activated()\n    return parts\n"
+CRASHING = HEAD.format(provokes="moved") + "    activated()\n    raise ValueError('no balancer')\n"
+
+SUITE = '''"""A suite of a test."""
+
+from limpet import Kind, Scenario, behaviour
+
+
+@behaviour("affinity.holds")
+def test_holds(s: Scenario) -> None:
+    """All requests of one user reach one backend."""
+    user = s.pinned(s.names[0])
+    for _ in range({requests}):
+        user.visit()
+'''
+SEEING, BLIND = SUITE.format(requests=30), SUITE.format(requests=3)
+LYING = SEEING + '    s.broken(Kind.MOVED, "it moved, because I say so", user.last)\n'
+
+
+class Notes:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.planned: Trials | None = None
+        self.results = 0
+        self.faults: list[str] = []
+
+    def began(self, seed: int, trials: Trials) -> None:
+        self.planned = trials
+
+    def result(self, result: Result, done: int, planned: int) -> None:
+        self.results = done
+        assert done <= planned
+
+    def fault(self, found: FaultReport) -> None:
+        self.faults.append(found.fault.name)
+
+
+def selftest(tmp_path: Path, texts: dict[str, str], suite: str = SEEING, seed: int = 1) -> tuple[Report, Notes]:
+    """Runs these faults against one suite."""
+    folder = tmp_path / "faulty"
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text)
+    file = tmp_path / "test_of_a_test.py"
+    file.write_text(suite)
+    notes = Notes()
+    found = Selftest(faults([folder]), behaviours([file]), tmp_path / "out", seed).run(notes)
+    return found, notes
+
+
+def bundled(name: str) -> str:
+    """The text of a bundled fault, against one target."""
+    text = (FAULTY / f"{name}.py").read_text()
+    first, last = text.index("TARGETS = ("), text.index("PROVOKES")
+    return f'{text[:first]}TARGETS = ("reference-lb-cookie-idle",)\n{text[last:]}'
+
+
+def test_harmless_faults_fail_it_and_nothing_but_a_violation_is_a_rejection(tmp_path: Path) -> None:
+    texts = {
+        "harmless": HARMLESS,
+        "pretended": PRETENDED,
+        "crashing": CRASHING,
+        "real": bundled("cookie-ignored-now-and-then"),
+    }
+    found, notes = selftest(tmp_path, texts)
+    why = {each.fault.name: each.catches[0].why_not for each in found.faults}
+    assert found.code is ExitCode.BROKEN
+    assert why["harmless"] == "it held, and the fault was never activated"
+    assert why["pretended"] == "it held"
+    assert why["crashing"].startswith("setup failed: ")
+    assert "no balancer" in why["crashing"]
+    assert why["real"] == ""
+    assert [each.fault.name for each in found.faults if each.rejected] == ["real"]
+    assert sorted(notes.faults) == sorted(texts)
+    assert notes.results == len(texts) + 1  # one run of the right balancer serves all of them
+
+
+def test_a_real_fault_and_a_seeing_behaviour_pass(tmp_path: Path) -> None:
+    found, _ = selftest(tmp_path, {"real": bundled("cookie-ignored-now-and-then")})
+    assert found.code is ExitCode.HELD
+    assert found.faults[0].catches[0].by == ("affinity.holds",)
+    assert found.unproven == ()
+    out = tmp_path / "out"
+    write(found, out / "selftest.json")
+    document = json.loads((out / "selftest.json").read_text())
+    (trial,) = document["faults"][0]["trials"]
+    assert (trial["right"], trial["wrong"], trial["activated"]) == ("held", "broken", True)
+    assert (out / trial["wrong_history"]).is_file()
+    assert (out / trial["right_history"]).is_file()
+
+
+def test_a_blind_behaviour_fails_it(tmp_path: Path) -> None:
+    found, _ = selftest(tmp_path, {"real": bundled("cookie-ignored-now-and-then")}, BLIND)
+    assert found.code is ExitCode.BROKEN
+    assert "it held" in found.faults[0].catches[0].why_not
+    assert found.unproven == ("affinity.holds",)
+
+
+def test_a_behaviour_that_rejects_the_right_balancer_fails_it(tmp_path: Path) -> None:
+    found, _ = selftest(tmp_path, {"real": bundled("cookie-ignored-now-and-then")}, LYING)
+    assert found.code is ExitCode.BROKEN
+    assert [each.behaviour for each in found.accused] == ["affinity.holds"]
+    assert "on the right balancer it is broken" in found.faults[0].catches[0].why_not
+
+
+def test_another_violation_than_the_stated_one_is_no_rejection(tmp_path: Path) -> None:
+    text = bundled("cookie-ignored-now-and-then").replace('PROVOKES = "moved"', 'PROVOKES = "failed-back"')
+    found, _ = selftest(tmp_path, {"real": text})
+    assert found.code is ExitCode.BROKEN
+    assert found.faults[0].catches[0].why_not.startswith("broken by moved, not by failed-back: ")
+
+
+def test_a_catcher_that_does_not_exist_fails_it(tmp_path: Path) -> None:
+    text = bundled("cookie-ignored-now-and-then").replace('"affinity.holds"', '"affinity.hold"')
+    found, _ = selftest(tmp_path, {"real": text})
+    assert found.code is ExitCode.BROKEN
+    assert 'did you mean "affinity.holds"' in found.faults[0].catches[0].why_not
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--fault", "no-such-*"], 'no fault matches "no-such-*"'),
+        (["--faults", "nowhere"], "there is no such file or folder"),
+    ],
+)
+def test_wrong_usage_is_said(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    assert main(["selftest", *arguments]) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A few bundled faults of different modes, end to end."""
+    globs = ["twin-ignored", "source-port-*", "expiry-never-*", "bounds-*"]
+    words = [word for glob in globs for word in ("--fault", glob)]
+    code = main(["selftest", *words, "--out", str(tmp_path), "--seed", "7"])
+    said = capsys.readouterr().out
+    assert code == ExitCode.HELD, said
+    assert "rejected 4 of 4 faults" in said
+    document = json.loads((tmp_path / "selftest.json").read_text())
+    assert document["seed"] == 7
+    assert all(each["rejected"] for each in document["faults"])
