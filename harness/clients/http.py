@@ -277,8 +277,14 @@ class HttpClient:
         pieces = [body[: len(body) // 2], body[len(body) // 2 :]] if body else [b""]
         data = iter(pieces) if chunked else body
         base = self.endpoint.base_url
-        prepared = self._session.prepare_request(requests.Request(method, base, headers=dict(headers), data=data))
-        prepared.url = base + path  # not through requests, which would tidy it
+        # Step by step and not by the session: nothing is to be merged in, and requests would tidy the address.
+        prepared = requests.PreparedRequest()
+        prepared.prepare_method(method)
+        prepared.url = base + path
+        prepared.prepare_headers(dict(headers))
+        prepared._cookies = self._session.cookies  # type: ignore[attr-defined]
+        prepared.prepare_body(data, None)
+        prepared.hooks = requests.hooks.default_hooks()
         return prepared
 
 

@@ -18,12 +18,13 @@ class SourcePool:
     Args:
         seed: of the run.
         prefix_v4: how many leading bits of an address are the affinity key (contract ``key_prefix.v4``), 10 to 32.
+        beside: another pool of the same deployment, whose clients are strangers to this one's: no key is drawn twice.
 
     Raises:
         SetupFault: with such a prefix all loopback clients would be one.
     """
 
-    def __init__(self, seed: int | str, *, prefix_v4: int = 32) -> None:
+    def __init__(self, seed: int | str, *, prefix_v4: int = 32, beside: SourcePool | None = None) -> None:
         if not _BASE_PREFIX < prefix_v4 <= 32:
             raise SetupFault(
                 f"clients on loopback cannot differ in their first {prefix_v4} bits",
@@ -32,9 +33,9 @@ class SourcePool:
         self.prefix = prefix_v4
         self._host_bits = 32 - prefix_v4
         self._random = random.Random(f"sources/{seed}")
-        self._keys: set[int] = set()
-        self._issued: set[int] = set()
-        self._lock = threading.Lock()
+        self._keys: set[int] = beside._keys if beside else set()
+        self._issued: set[int] = beside._issued if beside else set()
+        self._lock: threading.Lock = beside._lock if beside else threading.Lock()
 
     def draw(self) -> str:
         """An address whose key no earlier one has.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient
@@ -19,7 +20,10 @@ SET_COOKIE = "Limpet-Set-Cookie"
 
 @dataclass(frozen=True)
 class Manners:
-    """What a plain request to this deployment looks like, and how long it may take (seconds)."""
+    """What a plain request to this deployment looks like, and how long it may take (seconds).
+
+    ``patience`` goes around each request: it says who else may use the time of one that hangs.
+    """
 
     path: str = "/"
     method: str = "GET"
@@ -27,6 +31,7 @@ class Manners:
     body: bytes | None = None
     timeout: float = 10.0
     app_mints: bool = False
+    patience: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Client:
@@ -126,7 +131,8 @@ class Client:
         if self._tcp is not None:
             if new_connection:
                 self._tcp.close()
-            self.last = self._tcp.ask(note=note)
+            with self._manners.patience():
+                self.last = self._tcp.ask(note=note)
             return self.last
         plain = self._manners
         return self.request(
@@ -137,7 +143,8 @@ class Client:
     def hold(self, seconds: float) -> Exchange:
         """A request that its backend answers only after so many seconds (limpet's own backends)."""
         if self._tcp is not None:
-            self.last = self._tcp.ask(hold=seconds)
+            with self._manners.patience():
+                self.last = self._tcp.ask(hold=seconds)
             return self.last
         return self.request("GET", self._manners.path, headers=(("Limpet-Hold", f"{seconds:g}"),))
 
@@ -164,11 +171,12 @@ class Client:
         stated = dict(self._manners.headers) | dict(headers)
         if self._manners.app_mints and SET_COOKIE not in stated and not self._knows_application():
             stated[SET_COOKIE] = self._minting
-        self.last = self._http.request(
-            method, path, headers=tuple(stated.items()), body=body, chunked=chunked,
-            cookie=self._frozen if cookie is None else cookie,
-            new_connection=new_connection, timeout=timeout, note=note,
-        )  # fmt: skip
+        with self._manners.patience():
+            self.last = self._http.request(
+                method, path, headers=tuple(stated.items()), body=body, chunked=chunked,
+                cookie=self._frozen if cookie is None else cookie,
+                new_connection=new_connection, timeout=timeout, note=note,
+            )  # fmt: skip
         return self.last
 
     def raw(self) -> RawConnection:
@@ -192,9 +200,10 @@ class Client:
         plain = self._manners
         own = (self.cookie_header(),) if cookies is None else cookies
         lines = [*self._headers, *plain.headers, *headers, *(("Cookie", each) for each in own if each)]
-        self.last = connection.request(
-            self.name, plain.method, plain.path, lines, body=plain.body or b"", note=note
-        )  # fmt: skip
+        with plain.patience():
+            self.last = connection.request(
+                self.name, plain.method, plain.path, lines, body=plain.body or b"", note=note
+            )  # fmt: skip
         if self.jar is not None and self.last.set_cookies:
             self.jar.store(self.endpoint.base_url + plain.path, self.last.set_cookies)
         return self.last

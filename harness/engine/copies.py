@@ -115,14 +115,21 @@ def further_copy(scenario: Scenario, loaded: LoadedTarget) -> Iterator[Scenario]
 @contextmanager
 def _beside(scenario: Scenario, deployment: Deployment) -> Iterator[Scenario]:
     main = scenario._recorder
+    scenario._copies += 1
+    name = f"copy{scenario._copies}"  # not the deployment's own, which tells how busy the machine was
     recorder = HistoryRecorder(
-        main.path.with_name(f"{main.path.stem}-{deployment.name}.jsonl"),
-        f"{main._prefix}{deployment.name}",
+        main.path.with_name(f"{main.path.stem}-{name}.jsonl"),
+        f"{main._prefix}{name}",
         lambda: deployment.offset,
         deployment.pace,
     )
     child = Scenario(
-        deployment, recorder, scenario._timeline, seed=f"{scenario._seed}/{deployment.name}", variant=scenario.variant
+        deployment,
+        recorder,
+        scenario._timeline,
+        seed=f"{scenario._seed}/{name}",
+        cast=scenario._cast,
+        variant=scenario.variant,
     )
     try:
         yield child

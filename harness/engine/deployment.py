@@ -138,13 +138,15 @@ class Deployment:
             members=members,
         )
         self._first_members = tuple(members)
-        self._target.start()
+        with self._ground.timeline.patience():
+            self._target.start()
 
     def stop(self) -> None:
         """Stops everything that it started."""
-        if self._target is not None:
-            self._target.stop()
-        self._fleet.close()
+        with self._ground.timeline.patience():
+            if self._target is not None:
+                self._target.stop()
+            self._fleet.close()
 
     def copy(self, loaded: LoadedTarget) -> Deployment:
         """A further deployment of the same target, set up for another contract; not started yet."""
@@ -265,9 +267,11 @@ class Deployment:
         """Another server at the same address: the process is new, the member is the same to the balancer."""
         begin = time.monotonic()
         backend = self._backend(name)
-        backend.kill()
+        with self._ground.timeline.patience():
+            backend.kill()
         self._await_notice(name, up=False)
-        backend.revive()
+        with self._ground.timeline.patience():
+            backend.revive()
         self._await_notice(name, up=True)
         self._tell("replace", begin, time.monotonic(), name)
 
@@ -298,7 +302,8 @@ class Deployment:
 
     def _launch(self, name: str, host: str | None = None, port: int | None = None) -> Backend:
         protocol = self.loaded.target.backends.protocol
-        backend = self._fleet.start(name, protocol=protocol, host=host, port=port)
+        with self._ground.timeline.patience():
+            backend = self._fleet.start(name, protocol=protocol, host=host, port=port)
         self._backends[name] = backend
         return backend
 
@@ -324,11 +329,12 @@ class Deployment:
         meanwhile: Meanwhile = None,
     ) -> None:
         begin = time.monotonic()
-        for name in names:
-            if self.loaded.target.backends.owner == "yours":
-                self.target.backend_verb(verb, name)
-            else:
-                act(self._backend(name))
+        with self._ground.timeline.patience():
+            for name in names:
+                if self.loaded.target.backends.owner == "yours":
+                    self.target.backend_verb(verb, name)
+                else:
+                    act(self._backend(name))
         since = time.monotonic()
         for name in names:
             if settle:
@@ -359,7 +365,8 @@ class Deployment:
         self, verb: ControlVerb, name: str, members: Sequence[Member], *, value: float = 0.0, up: bool = False
     ) -> None:
         begin = time.monotonic()
-        self.target.apply(members, affinity_enabled=self.target.affinity_enabled)
+        with self._ground.timeline.patience():
+            self.target.apply(members, affinity_enabled=self.target.affinity_enabled)
         if up:
             self._await_notice(name, up=True)
         self._lag()
@@ -367,7 +374,8 @@ class Deployment:
 
     def _balancer(self, verb: ControlVerb, act: Callable[[], None]) -> None:
         begin = time.monotonic()
-        act()
+        with self._ground.timeline.patience():
+            act()
         self._lag()
         self._tell(verb, begin, time.monotonic())
 

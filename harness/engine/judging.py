@@ -45,6 +45,7 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
         recorder,
         timeline,
         seed=f"{seed}/{job.luck or job.key}",
+        cast=str(seed),
         variant=job.variant,
         exclusive=job.behaviour.own_deployment,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 from limpet.harness.engine.deployment import Deployment
@@ -20,6 +21,64 @@ Tells = Callable[[Result], None]
 
 
 @dataclass
+class Spares:
+    """Deployments that one scenario after another has to itself, as long as none of them disturbs anything lasting.
+
+    Moving the affinity clock lasts for nobody: the next scenario has keys of its own and only sees that time went by.
+    Starting a balancer and its backends costs more than most scenarios, so those that can take over do.
+
+    Args:
+        lab: where deployments come from.
+        jobs: all that will come, so that the last one of a kind can clear up.
+    """
+
+    lab: Lab
+    jobs: Iterable[Job]
+    _left: Counter[Hashable] = field(init=False)
+    _idle: dict[Hashable, list[Deployment]] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._left = Counter(self._kind(job) for job in self.jobs)
+
+    def take(self, job: Job) -> Deployment:
+        """A started deployment for this job alone.
+
+        Raises:
+            LimpetFault: it could not be started.
+        """
+        with self._lock:
+            idle = self._idle.get(self._kind(job))
+            if idle:
+                return idle.pop()
+        deployment = self.lab.deployment(job.loaded, job.behaviour.weights_for(job.variant))
+        try:
+            deployment.start()
+        except BaseException:
+            deployment.stop()
+            raise
+        return deployment
+
+    def give_back(self, job: Job, deployment: Deployment | None, *, sound: bool) -> None:
+        """The job is done with it; ``sound``: its verdict gives no reason to distrust the deployment."""
+        kind = self._kind(job)
+        over: list[Deployment] = []
+        with self._lock:
+            self._left[kind] -= 1
+            if deployment is not None:
+                keep = sound and job.behaviour.touches in ("nothing", "clock") and self._left[kind] > 0
+                (self._idle.setdefault(kind, []) if keep else over).append(deployment)
+            if self._left[kind] == 0:
+                over += self._idle.pop(kind, [])
+        for each in over:
+            each.stop()
+
+    @staticmethod
+    def _kind(job: Job) -> Hashable:
+        return id(job.loaded), job.behaviour.weights_for(job.variant)
+
+
+@dataclass
 class Lane:
     """Jobs that run one after the other in one thread.
 
@@ -29,6 +88,7 @@ class Lane:
         runs: runs a job on a started deployment.
         tells: takes each result.
         priority: which lane gets a traffic slot first; lower goes first.
+        spares: where a deployment for one scenario alone comes from.
     """
 
     jobs: list[Job]
@@ -36,6 +96,7 @@ class Lane:
     runs: Runs
     tells: Tells
     priority: int = 2
+    spares: Spares | None = None
 
     def run(self) -> None:
         """Runs all jobs; each ends in exactly one result, unless the run is cancelled."""
@@ -47,15 +108,17 @@ class Lane:
             return
 
     def _run(self) -> None:
+        assert self.spares is not None
         for job in self.jobs:
-            deployment = self.lab.deployment(job.loaded, job.behaviour.weights_for(job.variant))
+            deployment, sound = None, False
             try:
-                deployment.start()
+                deployment = self.spares.take(job)
                 result = self.runs(job, deployment)
+                sound = result.verdict in (Verdict.HELD, Verdict.OBSERVED) and deployment.target.alive()
             except LimpetFault as err:
                 result = failed(job, err)
             finally:
-                deployment.stop()
+                self.spares.give_back(job, deployment, sound=sound)
             self.tells(result)
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
-from limpet.harness.clients import Exchange, RawConnection, persona
+from limpet.harness.clients import Exchange, RawConnection, SourcePool, persona
 from limpet.harness.engine.client import Client, Manners
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.identity import identify_by
 from limpet.harness.engine.outcome import Inconclusive
 from limpet.harness.engine.recorder import HistoryRecorder
+from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.oracle.exchanges import ODD, cookie_names
 from limpet.harness.model.violation import Kind, Violation
@@ -52,6 +53,9 @@ class People:
     violations: list[Violation]
     _recorder: HistoryRecorder
     _seed: str
+    _cast: str
+    _timeline: Timeline
+    sources: SourcePool
     _people: int
     _clients: list[Client]
 
@@ -79,7 +83,7 @@ class People:
             source: its address, None for one whose key nobody else has.
         """
         self._people += 1
-        who = persona(self._seed, self._people)
+        who = persona(self._cast, self._people)
         plain = self.system.loaded.target.request
         mints = self.contract.affinity == "app-cookie" and self.system.loaded.target.backends.owner == "limpet"
         local = self.system.local
@@ -88,7 +92,7 @@ class People:
             endpoint=self.system.endpoint,
             recorder=self._recorder,
             name=f"{who.name} ({self._people})",
-            source=source or (self.system.sources.draw() if local else None),
+            source=source or (self.sources.draw() if local else None),
             now=lambda: time.time() + self.system.offset,
             headers=who.headers,
             manners=Manners(
@@ -97,6 +101,7 @@ class People:
                 headers=tuple(plain.headers.items()),
                 body=plain.body.encode() or None,
                 app_mints=mints,
+                patience=self._timeline.patience,
             ),
             identify=identify_by(self.system.loaded.target.backends),
             cookies=cookies,

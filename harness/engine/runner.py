@@ -13,7 +13,7 @@ from pathlib import Path
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.judging import result_of, run_job
 from limpet.harness.engine.lab import Lab
-from limpet.harness.engine.lanes import Lane, OnlyLane, Shared, SharedLane
+from limpet.harness.engine.lanes import Lane, OnlyLane, Shared, SharedLane, Spares
 from limpet.harness.engine.plan import Job
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished, ScenarioStarted
@@ -146,12 +146,13 @@ class Runner:
             if target.launch is None:
                 lanes.append(OnlyLane(group, self._lab, self._run, self._tell, 1))
                 continue
+            spares = Spares(self._lab, [job for job in group if job.behaviour.own_deployment])
             shared = Shared(self._lab, sum(not job.behaviour.own_deployment for job in group))
             real = not target.control.advance_clock
             for job in group:
                 priority = 1 if real and job.behaviour.waits else 2
                 if job.behaviour.own_deployment:
-                    lanes.append(Lane([job], self._lab, self._run, self._tell, priority))
+                    lanes.append(Lane([job], self._lab, self._run, self._tell, priority, spares))
                 else:
-                    lanes.append(SharedLane([job], self._lab, self._run, self._tell, priority, shared))
+                    lanes.append(SharedLane([job], self._lab, self._run, self._tell, priority, shared=shared))
         return lanes

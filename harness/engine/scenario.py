@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
-from limpet.harness.clients import Exchange
+from limpet.harness.clients import Exchange, SourcePool
 from limpet.harness.engine.client import Client
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.outcome import NotCheckable
@@ -29,7 +29,8 @@ class Scenario(People):
         system: the deployment; `system.kill("b1")` and so on are its verbs.
         recorder: this scenario's history.
         timeline: where waits overlap.
-        seed: of this scenario; everything random comes from `rng`.
+        seed: of this scenario; everything random comes from `rng` and `sources`.
+        cast: whose personas play; the same in all scenarios of a run.
         variant: which variant of the behaviour runs, "" where there is one only.
         exclusive: whether the deployment is this scenario's own.
     """
@@ -41,6 +42,7 @@ class Scenario(People):
         timeline: Timeline,
         *,
         seed: str,
+        cast: str = "",
         variant: str = "",
         exclusive: bool = True,
     ) -> None:
@@ -57,6 +59,9 @@ class Scenario(People):
         self._recorder = recorder
         self._timeline = timeline
         self._seed = seed
+        self._cast = cast or seed
+        self._copies = 0
+        self.sources = SourcePool(seed, prefix_v4=system.contract.key_prefix.v4, beside=system.sources)
         self._exclusive = exclusive
         self._begin = time.monotonic()
         self._people = 0

@@ -1,7 +1,8 @@
 """Lets scenarios run side by side: traffic takes a slot, waiting gives it back, and all waits overlap.
 
 A run costs its longest scenario, not the sum of them. Who comes back from a wait goes before who has not begun yet: a
-sample that is due just before the end of a duration must not queue behind fresh work.
+sample that is due just before the end of a duration must not queue behind fresh work. Who hangs in a request or in the
+start of a balancer gives its slot back too, as soon as it has taken longer than a healthy one would.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+PATIENCE = 0.03
+"""Seconds that a slot is held by something that merely blocks; healthy requests take a few milliseconds."""
 
 
 class Cancelled(BaseException):
@@ -32,6 +36,10 @@ class Timeline:
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
         self._waited = 0.0
+        self._holders: set[int] = set()
+        self._blocked: dict[int, float] = {}
+        self._lent: set[int] = set()
+        self._watch: threading.Thread | None = None
 
     @property
     def waited(self) -> float:
@@ -54,10 +62,50 @@ class Timeline:
     def slot(self, priority: int = 1) -> Iterator[None]:
         """Holds a traffic slot. Lower ``priority`` goes first; `wait` comes back with priority 0."""
         self._acquire(priority)
+        self._holders.add(threading.get_ident())
         try:
             yield
         finally:
+            self._holders.discard(threading.get_ident())
             self._release()
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Around what may block for long: after `PATIENCE` the slot goes to others, and is taken again at the end.
+
+        Threads without a slot (a scenario's helpers) just pass through.
+        """
+        me = threading.get_ident()
+        if me not in self._holders or me in self._blocked:
+            yield
+            return
+        self._blocked[me] = time.monotonic()
+        self._watch_over()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._blocked[me]
+                lent = me in self._lent
+                self._lent.discard(me)
+            if lent:
+                self._acquire(0)
+
+    def _watch_over(self) -> None:
+        with self._lock:
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._lend, name="limpet-timeline", daemon=True)
+                self._watch.start()
+
+    def _lend(self) -> None:
+        while not self._cancelled.wait(PATIENCE / 2):
+            now = time.monotonic()
+            with self._lock:
+                late = [each for each, since in self._blocked.items() if now - since > PATIENCE]
+                fresh = [each for each in late if each not in self._lent]
+                self._lent.update(fresh)
+            for _ in fresh:
+                self._release()
 
     def wait(self, seconds: float) -> None:
         """Gives the slot back, waits so many real seconds, and takes a slot again.

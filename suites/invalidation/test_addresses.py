@@ -21,7 +21,7 @@ def test_ip_change(s: Scenario) -> None:
         users = s.pinned_to_each(small_group(s))
         s.step("every user comes from another address")
         what = "the pin was made for another address"
-        rebalanced(s, users, Kind.KEY_IGNORED, what, visit=lambda user: _from(s, user, s.system.sources.draw()))
+        rebalanced(s, users, Kind.KEY_IGNORED, what, visit=lambda user: _from(s, user, s.sources.draw()))
 
 
 def _keeps(s: Scenario) -> None:
@@ -31,7 +31,7 @@ def _keeps(s: Scenario) -> None:
         s.rng.shuffle(people)
         for user in people:
             s.scramble()
-            _from(s, user, s.system.sources.draw())
+            _from(s, user, s.sources.draw())
 
 
 def _is_the_key(s: Scenario) -> None:
@@ -46,14 +46,14 @@ def _is_the_key(s: Scenario) -> None:
     s.step("every user comes from another address, outside of the key")
 
     def moved(user: Client) -> Exchange:
-        sources = s.system.sources
+        sources = s.sources
         return _from(s, user, sources.draw() if hashed else sources.outside(user.source or ""))
 
     rebalanced(s, users, Kind.KEY_IGNORED, "the address, which is the key, was another one", visit=moved)
 
 
 def _neighbour(s: Scenario, user: Client) -> str:
-    return s.system.sources.sibling(user.source or "")
+    return s.sources.sibling(user.source or "")
 
 
 def unless_steady(contract: Contract) -> str:
@@ -70,7 +70,7 @@ def test_ip_return(s: Scenario) -> None:
     people = [user for group in s.pinned_to_each(EACH).values() for user in group]
     s.step(f"{len(people)} users go to other addresses")
     for user in people:
-        _from(s, user, s.system.sources.draw())
+        _from(s, user, s.sources.draw())
     s.step("they are back on their own addresses")
     for _ in range(MOVES):
         s.rng.shuffle(people)

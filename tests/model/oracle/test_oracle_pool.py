@@ -8,8 +8,11 @@ def test_a_change_is_possible_from_its_beginning_and_certain_once_settled() -> N
     pool = Pool(["a", "b"], [Control("kill", 10.0, 12.0, "a")])
     before, meanwhile, after = pool.view(8, 9), pool.view(9, 11), pool.view(12, 13)
     assert before.sure_open == {"a", "b"}
-    assert (meanwhile.sure_open, meanwhile.maybe_open) == ({"b"}, {"a", "b"})
-    assert (after.sure_open, after.maybe_open, after.mute) == ({"b"}, {"b"}, {"a"})
+    assert meanwhile.sure_open == {"b"}
+    assert meanwhile.maybe_open == {"a", "b"}
+    assert after.sure_open == {"b"}
+    assert after.maybe_open == {"b"}
+    assert after.mute == {"a"}
 
 
 def test_windows_with_the_same_changes_share_a_view_and_others_do_not() -> None:

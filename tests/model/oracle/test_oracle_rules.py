@@ -21,8 +21,8 @@ PROMISES = {
 
 
 def contract(affinity: str = "lb-cookie", **changes: Any) -> Contract:
-    parts = {key: changes.pop(key) for key in ("duration", "cookie", "application", "key_prefix", "layer", "protocol")
-             if key in changes}  # fmt: skip
+    names = ("duration", "cookie", "application", "key_prefix", "layer", "protocol")
+    parts: dict[str, Any] = {key: changes.pop(key) for key in names if key in changes}
     data: dict[str, Any] = {"title": "t", "layer": 7, "affinity": affinity, "reaction": PROMISES | changes, **parts}
     if affinity == "lb-cookie":
         data.setdefault("cookie", {"name": "S"})
@@ -438,7 +438,7 @@ def test_restarts_lose_pins_only_where_they_may(pinned: Tale, verb: str, field: 
     pinned.ask(4.0, "k", "b")
     assert kinds(pinned.judge(contract())) == [Kind.MOVED]
     assert kinds(pinned.judge(contract(**{field: "lose"}))) == []
-    assert kinds(pinned.judge(contract(**{field: None}))) == []
+    assert kinds(pinned.judge(contract(**dict[str, Any]({field: None})))) == []
 
 
 def test_a_value_that_was_lost_in_a_restart_is_placed_anew_each_time(pinned: Tale) -> None:
