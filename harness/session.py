@@ -14,15 +14,15 @@ import msgspec
 
 import limpet
 from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.judging import is_emulation
-from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job, plan
-from limpet.harness.engine.runner import Runner
 from limpet.harness.model.errors import SetupFault, UsageFault
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import ExitCode, Gate, Judgement, Result, judge_run
 from limpet.harness.targets.load import LoadedTarget, load, names
 from limpet.harness.targets.override import Override
+from limpet.harness.targets.running import version_of
 
 MARK = ".limpet-results"
 _MARK_TEXT = "This folder holds the results of a run of limpet, and the next run into it replaces them.\n"
@@ -76,9 +76,8 @@ class RunSession:
     loaded: list[LoadedTarget] = field(init=False)
     seed: int = field(init=False)
     judgement: Judgement | None = field(default=None, init=False)
-    runner: Runner | None = field(default=None, init=False)
+    runner: Crew | None = field(default=None, init=False)
     behaviours: dict[str, Behaviour] = field(default_factory=dict, init=False)
-    _lab: Lab | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(bundled())
@@ -106,15 +105,12 @@ class RunSession:
             )
         return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
 
-    def _version(self, loaded: LoadedTarget) -> str:
-        return self._lab.version(loaded) if self._lab is not None else ""
-
-    def start(self, jobs: Sequence[Job]) -> Runner:
+    def start(self, jobs: Sequence[Job]) -> Crew:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        self._lab = Lab(self.seed, self.loaded)
-        runner = Runner(self._lab, jobs, out, self._emit)
+        self.runner = Crew(self.seed, jobs, out, self._emit)
+        self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(
                 run=secrets.token_hex(4),
@@ -126,23 +122,15 @@ class RunSession:
                 command=f"{self.options.command} --seed {self.seed}",
             )
         )
-        self.runner = runner
-        runner.start()
-        return runner
+        return self.runner
 
     def finish(self, *, interrupted: bool = False) -> Judgement | None:
         """Takes everything apart and tells the end; None when the run had not begun."""
-        if self._lab is None:
-            return None
         if self.runner is None:
-            self._lab.close()
             return None
         runner, self.runner = self.runner, None
         runner.drain()
-        if interrupted:
-            runner.cancel()
-        waited = self._lab.timeline.waited
-        self._lab.close()
+        runner.close()
         results = runner.results
         self.judgement = judge_run(results, self.gates(results), strict=self.options.strict)
         if interrupted and self.judgement.code is ExitCode.HELD:
@@ -152,7 +140,7 @@ class RunSession:
                 f"interrupted: {len(results)} of {runner.planned} scenarios have a verdict",
             )
             self.judgement = msgspec.structs.replace(self.judgement, code=ExitCode.UNDECIDED, reasons=reasons)
-        self._emit(RunFinished(results, self.judgement, runner.wall, waited, interrupted))
+        self._emit(RunFinished(results, self.judgement, runner.wall, runner.waited, interrupted))
         return self.judgement
 
     def gates(self, results: Sequence[Result]) -> list[Gate]:
@@ -173,7 +161,7 @@ class RunSession:
             title=target.title or target.name,
             product=loaded.catalogue.product.title,
             profile=loaded.profile,
-            version=self._version(loaded),
+            version=version_of(loaded),
             emulation=is_emulation(loaded),
             contract=json.dumps(loaded.contract.model_dump(mode="json", exclude_none=True), sort_keys=True),
         )

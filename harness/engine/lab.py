@@ -14,11 +14,9 @@ from types import TracebackType
 from limpet.harness.backends.fleet import PRELOAD
 from limpet.harness.engine.deployment import Deployment, Ground
 from limpet.harness.engine.timeline import Timeline
-from limpet.harness.model.errors import LimpetFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.load import LoadedTarget
-from limpet.harness.targets.running import RunningTarget
 
 
 class Lab:
@@ -57,15 +55,6 @@ class Lab:
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
         ground = Ground(self.keeper, self.lease, self.timeline, self.workdir, self.seed)
         return Deployment(loaded, ground, name, weights)
-
-    def version(self, loaded: LoadedTarget) -> str:
-        """What a target's balancer says it is, asked without starting it; "" when nobody knows."""
-        workdir = self.workdir / f"v{next(self._numbers)}"
-        asked = RunningTarget(loaded, keeper=self.keeper, lease=self.lease, workdir=workdir, members=())
-        try:
-            return asked.version()
-        except LimpetFault:
-            return ""  # what is not installed is reported where it should start
 
     def close(self) -> None:
         """Ends every process and removes every file of the run but its results. Idempotent."""

@@ -13,7 +13,7 @@ from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.steady import restore
 from limpet.harness.engine.timeline import Cancelled
-from limpet.harness.model.errors import LimpetFault, SetupFault, UsageFault
+from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault, UsageFault
 from limpet.harness.model.verdict import Result, Verdict
 
 Runs = Callable[[Job, Deployment], Result]
@@ -124,12 +124,18 @@ class Lane:
 
 @dataclass
 class Shared:
-    """One deployment for all jobs of a target that disturb nothing; stopped when the last one is done."""
+    """One deployment for all jobs of a target that disturb nothing; stopped when the last one is done.
+
+    The first job that needs it starts it. Nobody ever waits for a traffic slot while holding the lock: whoever holds
+    a slot and wants the lock would wait for ever.
+    """
 
     lab: Lab
     jobs: int
     _deployment: Deployment | None = None
     _fault: LimpetFault | None = None
+    _begun: bool = False
+    _settled: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, job: Job) -> Deployment:
@@ -139,25 +145,34 @@ class Shared:
             LimpetFault: it could not be started, now or for an earlier job.
         """
         with self._lock:
-            if self._fault is not None:
-                raise self._fault
-            if self._deployment is None:
-                deployment = self.lab.deployment(job.loaded)
-                try:
-                    deployment.start()
-                except LimpetFault as err:
-                    deployment.stop()
-                    self._fault = err
-                    raise
-                self._deployment = deployment
-            return self._deployment
+            mine, self._begun = not self._begun, True
+        if mine:
+            self._start(job)
+        else:
+            with self.lab.timeline.patience():
+                self._settled.wait()
+        if self._deployment is None:
+            raise self._fault or HarnessFault("the shared deployment did not start", where=job.loaded.target.name)
+        return self._deployment
+
+    def _start(self, job: Job) -> None:
+        deployment = self.lab.deployment(job.loaded)
+        try:
+            deployment.start()
+            self._deployment = deployment
+        except LimpetFault as err:
+            deployment.stop()
+            self._fault = err
+        finally:
+            self._settled.set()
 
     def give_back(self) -> None:
         """One job is done with it."""
         with self._lock:
             self.jobs -= 1
-            if self.jobs == 0 and self._deployment is not None:
-                self._deployment.stop()
+            last = self.jobs == 0
+        if last and self._deployment is not None:
+            self._deployment.stop()
 
 
 @dataclass

@@ -15,6 +15,7 @@ from limpet.harness.engine.judging import result_of, run_job
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.lanes import Lane, OnlyLane, Shared, SharedLane, Spares
 from limpet.harness.engine.plan import Job
+from limpet.harness.engine.timeline import Cancelled
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished, ScenarioStarted
 from limpet.harness.model.verdict import Result, Verdict
@@ -32,14 +33,16 @@ class Runner:
         jobs: what to run.
         out: where histories go.
         emit: takes events, in the thread that calls `result` and `drain`.
+        name: what tells its requests from those of other runners of the same run.
     """
 
-    def __init__(self, lab: Lab, jobs: Sequence[Job], out: Path, emit: Emit) -> None:
+    def __init__(self, lab: Lab, jobs: Sequence[Job], out: Path, emit: Emit, *, name: str = "") -> None:
         self._lab = lab
         self._jobs = {job.key: job for job in jobs}
         self._out = out
         self._emit = emit
-        self._events: queue.Queue[Event] = queue.Queue()
+        self._name = name
+        self._events: queue.Queue[Event | None] = queue.Queue()
         self._results: dict[str, Result] = {}
         self._prefixes = itertools.count(1)
         self._threads: list[threading.Thread] = []
@@ -81,26 +84,31 @@ class Runner:
 
         Raises:
             HarnessFault: no such job was planned.
+            Cancelled: the run was cancelled meanwhile.
         """
         if key not in self._jobs:
             raise HarnessFault(f"no job {key} was planned")
         while key not in self._results:
-            self._deliver(self._events.get())
+            event = self._events.get()
+            if event is None:
+                raise Cancelled
+            self._deliver(event)
         return self._results[key]
 
     def drain(self) -> None:
         """Delivers what has happened so far."""
         while True:
             try:
-                self._deliver(self._events.get_nowait())
+                event = self._events.get_nowait()
             except queue.Empty:
                 return
+            if event is not None:
+                self._deliver(event)
 
     def cancel(self) -> None:
         """Ends the run: no job starts any more, and those under way lose their processes."""
         self._lab.close()
-        for thread in self._threads:
-            thread.join(timeout=0.05)
+        self._events.put(None)
 
     def _deliver(self, event: Event) -> None:
         if isinstance(event, ScenarioFinished):
@@ -133,7 +141,7 @@ class Runner:
 
     def _run(self, job: Job, deployment: Deployment) -> Result:
         self._events.put(ScenarioStarted(job.loaded.target.name, job.name))
-        prefix = f"s{next(self._prefixes)}"
+        prefix = f"{self._name}s{next(self._prefixes)}"
         return run_job(job, deployment, self._lab.timeline, seed=self._lab.seed, prefix=prefix, out=self._out)
 
     def _lanes(self, jobs: Sequence[Job]) -> list[Lane]:

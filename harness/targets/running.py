@@ -11,7 +11,7 @@ from pathlib import Path
 
 import limpet
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.errors import LimpetFault, SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.processes.process import Process
@@ -328,3 +328,20 @@ class RunningTarget:
                 raise SetupFault(f'there is no backend "{backend}"', where=self.name)
             values |= {"backend.name": found.name, "backend.host": found.host, "backend.port": str(found.port)}
         return values
+
+
+def version_of(loaded: LoadedTarget) -> str:
+    """What a target's balancer says it is, asked without starting it; "" when nobody knows or it is not installed."""
+    target = loaded.target
+    values = {
+        "python": sys.executable,
+        "target": str(loaded.directory),
+        "limpet.version": limpet.__version__,
+        **{f"options.{name}": str(value) for name, value in target.options.items()},
+    }
+    try:
+        if target.launch is not None and target.launch.binary is not None:
+            values[target.launch.binary.name] = locate(target.launch.binary, where=target.name)
+        return launching.version(target, values, cwd=loaded.directory, name=target.name)
+    except LimpetFault:
+        return ""

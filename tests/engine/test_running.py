@@ -180,6 +180,21 @@ def test_three_waits_of_two_seconds_are_waited_together(tmp_path: Path) -> None:
     assert wall < sum(each.waited for each in results)
 
 
+def test_many_share_one_deployment_although_there_is_one_slot(tmp_path: Path) -> None:
+    """Who waits for another to start it must not hold the slot that the other one needs: this once was a deadlock."""
+    loaded = load(TARGET)
+    jobs = [Job(loaded, Behaviour(f"shared.{number}", pinned_traffic), "", (REQUIREMENT,)) for number in range(8)]
+    results: list[Verdict] = []
+    with Lab(1, [loaded], slots=1) as lab:
+        runner = Runner(lab, jobs, tmp_path, lambda _event: None)
+        runner.start()
+        waiting = threading.Thread(target=lambda: results.extend(runner.result(job.key).verdict for job in jobs))
+        waiting.start()
+        waiting.join(timeout=60)
+        assert not waiting.is_alive()
+    assert results == [Verdict.HELD] * 8
+
+
 def test_cancel_in_the_middle_ends_soon_and_leaves_nothing(tmp_path: Path) -> None:
     started = threading.Event()
 

@@ -1,0 +1,197 @@
+"""Runs the jobs of a run in several processes, one for each core: threads of one Python cannot use two.
+
+Each worker is a fork of this process with a `Lab` and a `Runner` of its own; what it has to tell comes over a socket.
+When that socket ends, however this process ended, the worker takes its lab apart; if it cannot, the kernel ends it and
+its keeper does the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import selectors
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from limpet.harness.engine.judging import result_of
+from limpet.harness.engine.plan import Job
+from limpet.harness.engine.runner import Emit
+from limpet.harness.engine.worker import Done, Worker, Workplace, receive, work
+from limpet.harness.model.errors import HarnessFault
+from limpet.harness.model.events import Event, ScenarioFinished
+from limpet.harness.model.verdict import Result, Verdict
+
+_FAREWELL = 10.0
+"""Seconds that a worker may take to take its lab apart before it is killed."""
+
+
+class Crew:
+    """The workers of one run; results are asked for by key in any order.
+
+    Args:
+        seed: of the run.
+        jobs: what to run.
+        out: where histories go.
+        emit: takes events, in the thread that calls `result` and `drain`.
+        processes: how many workers; None for one each core. Where this process has threads already, which a fork would
+            lose in mid-step, there is one worker, in this process.
+    """
+
+    def __init__(self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None) -> None:
+        self._seed = seed
+        self._jobs = {job.key: job for job in jobs}
+        self._out = out
+        self._emit = emit
+        self._processes = processes or len(os.sched_getaffinity(0))
+        self._workers: list[Worker] = []
+        self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._results: dict[str, Result] = {}
+        self._selector = selectors.DefaultSelector()
+        self._began = 0.0
+        self.waited = 0.0
+
+    @property
+    def wall(self) -> float:
+        """Seconds since `start`."""
+        return time.monotonic() - self._began
+
+    @property
+    def planned(self) -> int:
+        """How many jobs there are."""
+        return len(self._jobs)
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The results so far, in the order of the jobs."""
+        return tuple(self._results[key] for key in self._jobs if key in self._results)
+
+    def start(self) -> None:
+        """Starts the workers; jobs that need not run have their result at once."""
+        self._began = time.monotonic()
+        for job in self._jobs.values():
+            if job.settled is not None:
+                self._told.put(ScenarioFinished(result_of(job, job.settled, job.reason)))
+        todo = [job for job in self._jobs.values() if job.settled is None]
+        parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
+        for number, part in enumerate(parts, 1):
+            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", len(parts))
+            worker = self._fork(place) if _alone() else self._thread(place)
+            self._workers.append(worker)
+            self._selector.register(worker.channel, selectors.EVENT_READ, worker)
+
+    def result(self, key: str) -> Result:
+        """The result of one job; delivers events while it waits.
+
+        Raises:
+            HarnessFault: no such job was planned.
+        """
+        if key not in self._jobs:
+            raise HarnessFault(f"no job {key} was planned")
+        self.drain()
+        while key not in self._results:
+            self._listen(None)
+        return self._results[key]
+
+    def drain(self) -> None:
+        """Delivers what has happened so far."""
+        while not self._told.empty():
+            self._deliver(self._told.get())
+        while self._listen(0):
+            pass
+
+    def close(self) -> None:
+        """Ends every worker, at once where it has not ended by itself. Idempotent."""
+        for worker in self._workers:
+            with contextlib.suppress(OSError):
+                worker.channel.shutdown(socket.SHUT_RDWR)
+        for worker in self._workers:
+            worker.end(_FAREWELL)
+        self._selector.close()
+        self._workers = []
+
+    def _fork(self, place: Workplace) -> Worker:
+        ours, theirs = socket.socketpair()
+        me = os.getpid()
+        pid = os.fork()
+        if pid:
+            theirs.close()
+            return Worker(place, ours, pid)
+        code = 1
+        try:
+            ours.close()
+            for other in self._workers:
+                other.channel.close()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to understand
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            code = work(place, theirs, parent=me)
+        except BaseException:  # noqa: BLE001 - nothing of a fork may run on into its parent's code
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def _thread(self, place: Workplace) -> Worker:
+        ours, theirs = socket.socketpair()
+        thread = threading.Thread(target=work, args=(place, theirs), daemon=True, name="limpet-worker")
+        thread.start()
+        return Worker(place, ours, 0, thread)
+
+    def _listen(self, timeout: float | None) -> bool:
+        """Takes what workers tell; whether any did."""
+        if not self._selector.get_map():
+            if timeout is None:
+                raise HarnessFault("every worker has ended, and a result is missing")
+            return False
+        ready = self._selector.select(timeout)
+        for entry, _ in ready:
+            worker: Worker = entry.data
+            message = receive(worker.channel)
+            if message is None:
+                self._selector.unregister(worker.channel)
+                self._missing(worker)
+            elif isinstance(message, Done):
+                self.waited += message.waited
+            else:
+                self._deliver(message)
+        return bool(ready)
+
+    def _missing(self, worker: Worker) -> None:
+        """A worker that ended owes a result for each job it did not tell of."""
+        for job in worker.place.jobs:
+            if job.key not in self._results:
+                reason = f"the process that ran it ended unexpectedly ({worker.fate(_FAREWELL)})"
+                self._deliver(ScenarioFinished(result_of(job, Verdict.HARNESS_ERROR, reason)))
+
+    def _deliver(self, event: Event) -> None:
+        if isinstance(event, ScenarioFinished):
+            self._results[event.result.key] = event.result
+        self._emit(event)
+
+
+def split(jobs: Sequence[Job], count: int) -> list[list[Job]]:
+    """The jobs in so many parts of about the same weight.
+
+    What shares a deployment stays together, and so does all that concerns a balancer of which there is only one.
+    """
+    parts: list[list[Job]] = [[] for _ in range(count)]
+    weights = [0.0] * count
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        together = job.loaded.target.launch is None or not job.behaviour.own_deployment
+        groups.setdefault((str(id(job.loaded)), "" if together else job.key), []).append(job)
+    for group in sorted(groups.values(), key=len, reverse=True):
+        lightest = weights.index(min(weights))
+        parts[lightest] += group
+        # A deployment of its own costs about as much as the traffic of a scenario.
+        weights[lightest] += sum(2.0 if job.behaviour.own_deployment else 1.0 for job in group)
+    order = {job.key: number for number, job in enumerate(jobs)}
+    return [sorted(part, key=lambda job: order[job.key]) for part in parts]
+
+
+def _alone() -> bool:
+    return threading.active_count() == 1
