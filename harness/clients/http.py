@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import cast
 
 import requests
-import urllib3
 from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
 
 from limpet.harness.clients.base import (
     REQUEST_HEADER,
@@ -24,7 +25,7 @@ from limpet.harness.clients.base import (
     record_received,
 )
 from limpet.harness.clients.sockets import blame
-from limpet.harness.clients.transport import TARGET_ERRORS, Wire, WireAdapter, origin
+from limpet.harness.clients.transport import TARGET_ERRORS, Wire, WireAdapter
 from limpet.harness.model.errors import HarnessFault, LimpetFault
 from limpet.harness.model.history import Header, Sent
 
@@ -41,14 +42,29 @@ class _NoJar(RequestsCookieJar):
         """Ignore the response's cookies."""
 
 
-class _Session(requests.Session):
-    """A session without an opinion: no redirects (not even a look at Location), no environment, no own headers."""
+_NO_JAR = _NoJar()
 
-    def __init__(self) -> None:
-        super().__init__()
+
+class _Session(requests.Session):
+    """A session without an opinion: no redirects (not even a look at Location), no environment, no own headers.
+
+    It has the one adapter that it is given. What ``requests.Session`` prepares besides (adapters with pools, default
+    headers, a jar) is most of the cost of a new user, and nobody would use it.
+    """
+
+    def __init__(self, prefix: str, adapter: WireAdapter) -> None:
+        self.headers = CaseInsensitiveDict()
+        self.auth = None
+        self.proxies = {}
+        self.hooks = {"response": []}
+        self.params = {}
+        self.stream = True
+        self.verify = True
+        self.cert = None
+        self.max_redirects = 0
         self.trust_env = False
-        self.headers.clear()
-        self.cookies = _NoJar()
+        self.cookies = _NO_JAR
+        self.adapters = OrderedDict([(prefix, adapter)])
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Never: a redirect is a response like any other."""
@@ -93,8 +109,7 @@ class HttpClient:
         self._identify = identify
         self._jar_lock = threading.Lock()
         self._adapter = WireAdapter(endpoint, source)
-        self._session = _Session()
-        self._session.mount(f"{endpoint.scheme}://", self._adapter)
+        self._session = _Session(f"{endpoint.scheme}://", self._adapter)
 
     def another(self) -> HttpClient:
         """The same user (name, address, jar, headers) with a further connection, for requests at the same time."""
@@ -192,37 +207,32 @@ class HttpClient:
         wire = self._adapter.wire
         wire.on_sent = on_sent
         wire.deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-        status, fields, content = 0, [], bytearray()
         error: Failure = ""
         detail = ""
         try:
-            response = self._session.send(prepared, stream=True, allow_redirects=False)
-            raw = cast("urllib3.HTTPResponse", response.raw)
-            status, fields = raw.status, wire.fields
-            self._store(path, fields)
-            while piece := raw.read(65536, decode_content=False):
-                content += piece
-                if len(content) > MAX_BODY:
-                    raise ValueError(f"a body of more than {MAX_BODY} bytes")
-        except (*TARGET_ERRORS, ValueError) as err:
+            self._session.send(prepared, stream=True, allow_redirects=False, proxies={})
+            self._store(path, self._adapter.parser.headers)
+            self._adapter.read_body(MAX_BODY)
+        except TARGET_ERRORS as err:
             if not sent:  # not even tried: none of the target's doing
                 self._adapter.close()
                 raise
-            error, detail = blame(origin(err))
+            error, detail = blame(err)
             if wire.requests > 1:
                 detail = f"{detail}; request {wire.requests} of a kept connection"
         except LimpetFault:
             self._adapter.close()
             raise
         arrived = time.monotonic()
-        if error or not self.keep or status == 101:
+        parser = self._adapter.parser
+        if error or not self.keep or parser.status == 101:
             self._adapter.close()
         return record_received(
             self._recorder,
             sent[0],
-            status=status,
-            headers=fields,
-            body=bytes(content),
+            status=parser.status,
+            headers=parser.headers,
+            body=parser.body,
             error=error,
             detail=detail,
             identify=self._identify,
@@ -253,39 +263,47 @@ class HttpClient:
         stated: list[Header] = [("Host", self.endpoint.authority)] if "host" not in own else []
         stated += [(name, value) for name, value in self.headers if name.lower() not in own]
         stated += headers
-        names = {name.lower() for name, _ in stated}
+        names = [name.lower() for name, _ in stated]
         if "accept-encoding" not in names:
             stated.append(("Accept-Encoding", "identity"))
+            names.append("accept-encoding")
         if cookie is None and self.jar is not None and "cookie" not in names:
             with self._jar_lock:
                 cookie = self.jar.header(self.endpoint.base_url + path, method=method)
         if cookie:
             stated.append(("Cookie", cookie))
+            names.append("cookie")
         stated.append((REQUEST_HEADER, identity))
+        names.append(REQUEST_HEADER.lower())
         for name, value in stated:
-            if not _NAME.fullmatch(name) or _FORBIDDEN.search(value):
+            if not _is_name(name) or _FORBIDDEN.search(value):
                 raise HarnessFault(f"header {name!r}: {value!r} needs a RawConnection", where=f"client {self.name}")
-        if len({name.lower() for name, _ in stated}) < len(stated):
+        if len(set(names)) < len(names):
             raise HarnessFault("a header twice needs a RawConnection", where=f"client {self.name}")
-        return [(name, _latin(value)) for name, value in stated]
+        return [(name, value if value.isascii() else _latin(value)) for name, value in stated]
 
     def _prepare(
         self, method: str, path: str, headers: list[Header], body: bytes | None, chunked: bool
     ) -> requests.PreparedRequest:
         if not _TARGET.fullmatch(path) or not path.startswith("/"):
             raise HarnessFault(f"path {path!r} needs a RawConnection", where=f"client {self.name}")
-        pieces = [body[: len(body) // 2], body[len(body) // 2 :]] if body else [b""]
-        data = iter(pieces) if chunked else body
-        base = self.endpoint.base_url
         # Step by step and not by the session: nothing is to be merged in, and requests would tidy the address.
         prepared = requests.PreparedRequest()
         prepared.prepare_method(method)
-        prepared.url = base + path
-        prepared.prepare_headers(dict(headers))
+        prepared.url = self.endpoint.base_url + path
+        prepared.headers = CaseInsensitiveDict(headers)
         prepared._cookies = self._session.cookies  # type: ignore[attr-defined]
-        prepared.prepare_body(data, None)
-        prepared.hooks = requests.hooks.default_hooks()
+        if chunked:
+            pieces = [body[: len(body) // 2], body[len(body) // 2 :]] if body else [b""]
+            prepared.prepare_body(iter(pieces), None)
+        else:
+            prepared.prepare_body(body, None)
         return prepared
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def _latin(value: str) -> str:

@@ -122,11 +122,7 @@ def bound_socket(
         SetupFault: the host name has no address, the source cannot be bound, or no descriptor is left.
     """
     family = 0 if source is None else (socket.AF_INET6 if ":" in source else socket.AF_INET)
-    try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, family, socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as err:
-        raise SetupFault(f"no address for {endpoint.host}: {err}", do="check the endpoint of the target") from err
-    family, _, _, _, address = found[0]
+    family, address = _resolved(endpoint, family)
     sock: S | None = None
     try:
         sock = kind(family, socket.SOCK_STREAM)
@@ -143,6 +139,25 @@ def bound_socket(
             sock.close()
         raise (local_fault(err, source, endpoint) or SetupFault(f"cannot bind {source}: {err}")) from err
     return sock, address
+
+
+def _resolved(endpoint: Endpoint, family: int) -> tuple[int, tuple[Any, ...]]:
+    if _is_ipv4(endpoint.host) and family in (0, socket.AF_INET):
+        return socket.AF_INET, (endpoint.host, endpoint.port)
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, family, socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as err:
+        raise SetupFault(f"no address for {endpoint.host}: {err}", do="check the endpoint of the target") from err
+    return found[0][0], found[0][4]
+
+
+@functools.lru_cache(maxsize=256)
+def _is_ipv4(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, UnicodeError, ValueError):
+        return False
+    return True
 
 
 def open_stream(endpoint: Endpoint, *, source: str | None, deadline: float, source_port: int | None = None) -> Stream:

@@ -1,85 +1,35 @@
 """A transport adapter for ``requests`` that hides nothing: one connection, exact header lines, no retry, no pool.
 
-``requests`` lets an adapter be replaced; this one drives a single ``urllib3`` connection itself, so that a client
-knows which TCP connection carried a request, what was sent on it, and what the target did to it.
+``requests`` lets an adapter be replaced; this one drives a single connection itself, so that a client knows which
+TCP connection carried a request, what was sent on it, and what the target did to it.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import requests
-import urllib3.connection
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.util import SKIP_HEADER
+from urllib3.util.wait import wait_for_read
 
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sockets import Stream, connection_id, local_name, open_stream
-from limpet.harness.clients.wire import Malformed, parse_fields
+from limpet.harness.clients.wire import Malformed, ResponseParser
 from limpet.harness.model.history import Header
 
 OnSent = Callable[["Wire", float], None]
 
-
-class _HeadReader:
-    """The lines of a response head on their way to ``http.client``, which would take a torn head for a whole one."""
-
-    def __init__(self, stream: io.BufferedIOBase) -> None:
-        self.stream = stream
-        self.lines: list[bytes] = []
-
-    def readline(self, limit: int = -1) -> bytes:
-        """The next line, its end included."""
-        line = self.stream.readline(limit)
-        if not line.endswith(b"\n") and len(line) != limit:
-            raise EOFError(
-                f"connection closed {'in the middle of' if self.lines or line else 'before'} a response head"
-            )
-        self.lines.append(line.rstrip(b"\r\n"))
-        return line
-
-    def close(self) -> None:
-        """Close the stream beneath."""
-        self.stream.close()
+TARGET_ERRORS = (OSError, EOFError, Malformed)
+"""What a target can make of an exchange; anything else is limpet's own."""
 
 
-class _Response(http.client.HTTPResponse):
-    """A response that keeps its header lines as they came and passes over every interim (1xx) response."""
-
-    fields: list[Header]
-
-    def begin(self) -> None:
-        """Read the head of the final response."""
-        self.fields = []
-        stream = self.fp
-        while True:
-            reader = _HeadReader(stream)
-            self.fp = cast("io.BufferedReader", reader)
-            try:
-                super().begin()
-            finally:
-                if self.fp is not None:  # None: begin() has closed it
-                    self.fp = stream
-            lines = reader.lines
-            # http.client itself passes over "100 Continue": its lines stand before those of the final head.
-            while b"" in lines[:-1]:
-                lines = lines[lines.index(b"") + 1 :]
-            self.fields = parse_fields(lines[1:-1])
-            if not 100 <= self.status < 200 or self.status == 101:
-                return
-            self.headers = self.msg = cast("Any", None)  # so that begin() reads another head
-
-
-class Wire(urllib3.connection.HTTPConnection):
+class Wire:
     """One connection at a time to one endpoint; reconnects only when nothing of a request has been sent."""
 
     def __init__(self, endpoint: Endpoint, source: str | None) -> None:
-        super().__init__(endpoint.host, endpoint.port)
         self.endpoint = endpoint
         self.from_address = source
         self.deadline = 0.0
@@ -89,51 +39,80 @@ class Wire(urllib3.connection.HTTPConnection):
         self.local: tuple[str, int] = (source or "", 0)
         self.method = self.target = ""
         self.lines: list[Header] = []
-        self._answer: _Response | None = None
-        self.response_class = self._make_response  # type: ignore[assignment]  # http.client only ever calls it
+        self.sock: Stream | None = None
 
     @property
-    def fields(self) -> list[Header]:
-        """The header lines of the latest response, in order."""
-        return self._answer.fields if self._answer is not None else []
+    def is_connected(self) -> bool:
+        """A connection stands, and its server has neither closed it nor sent what nobody asked for."""
+        return self.sock is not None and not wait_for_read(self.sock, timeout=0.0)
 
-    def _make_response(self, *args: Any, **kwargs: Any) -> _Response:
-        self._answer = _Response(*args, **kwargs)
-        return self._answer
-
-    def connect(self) -> None:
+    def connect(self) -> Stream:
         """Open a new connection with an id of its own."""
         self.id, self.requests = connection_id(), 0
         self.local = (self.from_address or "", 0)
-        stream: Stream = open_stream(self.endpoint, source=self.from_address, deadline=self.deadline)
-        self.sock = stream
-        self.local = local_name(stream)
+        self.sock = open_stream(self.endpoint, source=self.from_address, deadline=self.deadline)
+        self.local = local_name(self.sock)
+        return self.sock
 
-    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
-        """Begin a request; notes its method and target."""
-        self.method, self.target, self.lines = method, url, []
-        super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
+    def send(self, method: str, target: str, lines: list[Header], body: bytes | Iterable[bytes] | None) -> None:
+        """Send a request; it connects first, so that what is recorded before the first byte has the real port.
 
-    def putheader(self, header: str, *values: str) -> None:  # type: ignore[override]  # urllib3's own signature
-        """Add a header line; notes it."""
-        if SKIP_HEADER not in values:
-            self.lines.append((header, ", ".join(str(value) for value in values)))
-        super().putheader(header, *values)
+        Args:
+            method: HTTP method.
+            target: request target.
+            lines: every header line, those included that frame the body.
+            body: its bytes, or pieces that go out as chunks.
 
-    def endheaders(self, message_body: object = None, *, encode_chunked: bool = False) -> None:
-        """Send the head: connects first, so that what is recorded before the first byte has the real port."""
+        Raises:
+            SetupFault: this machine cannot send.
+            OSError: what the target did.
+        """
+        if self.sock is not None and not self.is_connected:
+            self.close()  # the server closed the kept connection while it was idle; nothing has been sent on it yet
+        self.method, self.target, self.lines = method, target, lines
         begun = time.monotonic()
         assert self.on_sent is not None
-        if self.sock is None:
+        sock = self.sock
+        if sock is None:
             try:
-                self.connect()
+                sock = self.connect()
             except OSError:
                 self.on_sent(self, begun)
                 raise
-        cast("Stream", self.sock).deadline = self.deadline
+        sock.deadline = self.deadline
         self.requests += 1
         self.on_sent(self, time.monotonic())
-        super().endheaders(cast("Any", message_body), encode_chunked=encode_chunked)
+        head = "".join([f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in lines), "\r\n"])
+        try:
+            if body is None or isinstance(body, bytes):
+                sock.sendall(head.encode("latin-1") + (body or b""))
+                return
+            sock.sendall(head.encode("latin-1"))
+            for piece in body:
+                if piece:  # an empty chunk would be the end
+                    sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            sock.sendall(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # The server may have answered before it closed (a 413, say): its response is still to be read.
+
+    def read(self, parser: ResponseParser) -> None:
+        """Take in what has come of a response, at least one byte.
+
+        Raises:
+            OSError, EOFError, Malformed: what the target did.
+        """
+        assert self.sock is not None
+        data = self.sock.recv(65536)
+        if data:
+            parser.feed(data)
+        else:
+            parser.eof()
+
+    def close(self) -> None:
+        """Close the connection (FIN)."""
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            sock.close()
 
 
 class WireAdapter(BaseAdapter):
@@ -143,6 +122,7 @@ class WireAdapter(BaseAdapter):
         super().__init__()
         self.endpoint = endpoint
         self.wire = Wire(endpoint, source)
+        self.parser = ResponseParser()
 
     def send(
         self,
@@ -153,67 +133,44 @@ class WireAdapter(BaseAdapter):
         cert: object = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send one request and read the head of its response; the body is left to be read from ``response.raw``.
+        """Send one request and read the head of its response; the body is left to ``read_body``.
 
         Raises:
             SetupFault: this machine cannot send.
-            OSError, EOFError, http.client.HTTPException, Malformed: what the target did, as it was met.
+            OSError, EOFError, Malformed: what the target did, as it was met.
         """
-        wire = self.wire
-        if wire.sock is not None and not wire.is_connected:
-            wire.close()  # the server closed the kept connection while it was idle; nothing has been sent on it yet
+        method = request.method or "GET"
+        self.parser = parser = ResponseParser(method)
         target = (request.url or "").removeprefix(self.endpoint.base_url)
-        headers = {str(name): str(value) for name, value in request.headers.items()}
-        if "User-Agent" not in request.headers:
-            headers["User-Agent"] = SKIP_HEADER
-        try:
-            wire.request(
-                request.method or "GET",
-                target,
-                body=cast("Any", request.body),
-                headers=headers,
-                chunked=not (request.body is None or "Content-Length" in request.headers),
-                preload_content=False,
-                decode_content=False,
-            )
-        except (BrokenPipeError, ConnectionResetError):
-            if wire.sock is None:
-                raise
-            # The server may have answered before it closed (a 413, say): its response is still to be read.
-        raw = wire.getresponse()
-        return self._response(request, raw)
-
-    def _response(self, request: requests.PreparedRequest, raw: urllib3.response.HTTPResponse) -> requests.Response:
+        lines = [(str(name), str(value)) for name, value in request.headers.items()]
+        self.wire.send(method, target, lines, cast("bytes | Iterable[bytes] | None", request.body))
+        while parser.state == "head":
+            self.wire.read(parser)
         response = requests.Response()
-        response.status_code = raw.status
-        response.headers = CaseInsensitiveDict(raw.headers)
-        response.raw = raw
-        response.reason = raw.reason or ""
+        response.status_code = parser.status
+        response.headers = CaseInsensitiveDict(parser.headers)
+        response.raw = cast("Any", parser)
+        response.reason = parser.reason
         response.url = request.url or ""
         response.request = request
         return response
 
+    def read_body(self, limit: int) -> None:
+        """Read the rest of the response into ``parser``.
+
+        Raises:
+            OSError, EOFError, Malformed: what the target did; also a body of more than ``limit`` bytes.
+        """
+        parser = self.parser
+        while not parser.done:
+            self.wire.read(parser)
+            if parser.body_bytes > limit:
+                break
+        if parser.body_bytes > limit:
+            raise Malformed(f"a body of more than {limit} bytes")
+        if not parser.keep_alive or parser.rest:  # what comes behind the response belongs to nobody
+            self.wire.close()
+
     def close(self) -> None:
         """Close the connection (FIN)."""
         self.wire.close()
-
-
-def origin(err: BaseException) -> BaseException:
-    """What lies beneath the wrappings of urllib3 and http.client: the socket's error, EOFError or Malformed."""
-    while isinstance(err, urllib3.exceptions.HTTPError) and not isinstance(err, http.client.IncompleteRead):
-        beneath = err.__cause__ or err.__context__
-        if beneath is None:
-            break
-        err = beneath
-    if isinstance(err, http.client.IncompleteRead):
-        cause = err.__context__
-        while isinstance(cause, http.client.IncompleteRead):
-            cause = cause.__context__
-        # http.client calls a chunk size that is no number an incomplete read, too; b'' is the end of the stream.
-        if isinstance(cause, ValueError) and not str(cause).endswith("b''"):
-            return Malformed(f"bad chunk size: {cause}")
-        return EOFError(f"connection closed in the middle of the body: {err}")
-    return err
-
-
-TARGET_ERRORS = (OSError, EOFError, Malformed, http.client.HTTPException, urllib3.exceptions.HTTPError)

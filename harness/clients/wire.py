@@ -5,6 +5,7 @@ Source: RFC 9112 sections 2 to 7 (message syntax, body length, chunked coding).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -36,10 +37,17 @@ def parse_fields(lines: Sequence[bytes]) -> list[Header]:
             fields[-1] = (name, f"{value} {line.strip().decode('latin-1')}".strip())
             continue
         raw_name, colon, raw_value = line.partition(b":")
-        if not colon or not _TOKEN.fullmatch(raw_name):
+        name = _token(raw_name)
+        if not colon or not name:
             raise Malformed(f"bad header line {line[:80]!r}")
-        fields.append((raw_name.decode("ascii"), raw_value.strip(b" \t").decode("latin-1")))
+        fields.append((name, raw_value.strip(b" \t").decode("latin-1")))
     return fields
+
+
+@functools.lru_cache(maxsize=1024)
+def _token(raw: bytes) -> str:
+    """The name of a field, "" when it is none."""
+    return raw.decode("ascii") if _TOKEN.fullmatch(raw) else ""
 
 
 class ResponseParser:
@@ -79,6 +87,11 @@ class ResponseParser:
     def body(self) -> bytes:
         """What has arrived of the body, chunked coding removed."""
         return bytes(self._body)
+
+    @property
+    def body_bytes(self) -> int:
+        """How many bytes of the body have arrived."""
+        return len(self._body)
 
     @property
     def rest(self) -> bytes:
@@ -144,6 +157,13 @@ class ResponseParser:
         return line.removesuffix(b"\r")
 
     def _head_line(self) -> bool:
+        end = -1 if self._lines else self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
+        if end > 0:  # nearly every head comes in one piece
+            lines = bytes(self._buffer[:end]).replace(b"\r\n", b"\n").split(b"\n")
+            if _STATUS_LINE.fullmatch(lines[0]) and b"" not in lines:
+                del self._buffer[: end + 4]
+                self._head(lines)
+                return True
         line = self._line()
         if line is None:
             if not self._lines and self._buffer and not b"HTTP/".startswith(self._buffer[:5]):
@@ -162,9 +182,9 @@ class ResponseParser:
     def _head(self, lines: list[bytes]) -> None:
         found = _STATUS_LINE.fullmatch(lines[0])
         assert found is not None
+        self.headers = parse_fields(lines[1:])  # first: a head that is malformed has no status either
         self.version, self.status = found[1].decode(), int(found[2])
         self.reason = (found[3] or b"").decode("latin-1")
-        self.headers = parse_fields(lines[1:])
         self._lines = []
         if 100 <= self.status < 200 and self.status != 101:
             self.interim.append(self.status)
@@ -172,13 +192,14 @@ class ResponseParser:
             return
         self._framing()
 
-    def _values(self, name: str) -> list[str]:
-        return [part.strip().lower() for key, value in self.headers if key.lower() == name for part in value.split(",")]
-
     def _framing(self) -> None:
-        connection = self._values("connection")
+        found: dict[str, list[str]] = {"connection": [], "transfer-encoding": [], "content-length": []}
+        for key, value in self.headers:
+            values = found.get(key.lower())
+            if values is not None:
+                values += (part.strip().lower() for part in value.split(","))
+        connection, codings, lengths = found["connection"], found["transfer-encoding"], set(found["content-length"])
         self.keep_alive = "close" not in connection and (self.version == "1.1" or "keep-alive" in connection)
-        codings, lengths = self._values("transfer-encoding"), set(self._values("content-length"))
         if self.method == "HEAD" or self.status in (101, 204, 304):
             self.state = "done"
         elif codings:

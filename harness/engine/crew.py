@@ -21,13 +21,13 @@ from pathlib import Path
 
 from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.plan import Job
-from limpet.harness.engine.runner import Emit
+from limpet.harness.engine.runner import HEALING, Emit
 from limpet.harness.engine.worker import Done, Worker, Workplace, receive, work
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished
 from limpet.harness.model.verdict import Result, Verdict
 
-_FAREWELL = 10.0
+_FAREWELL = HEALING + 10.0
 """Seconds that a worker may take to take its lab apart before it is killed."""
 
 

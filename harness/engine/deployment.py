@@ -18,7 +18,7 @@ from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import HarnessFault
+from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
@@ -71,6 +71,7 @@ class Deployment:
         self._copies = 0
         self._target: RunningTarget | None = None
         self._first_members: tuple[Member, ...] = ()
+        self._down: set[str] = set()
 
     @property
     def contract(self) -> Contract:
@@ -158,12 +159,23 @@ class Deployment:
         self._listeners.append(listener)
 
     def heal(self) -> None:
-        """Revives what is dead, hung or faulty, and restores the members that it was started with."""
-        for name in [member.name for member in self._first_members]:
-            if self.loaded.target.backends.owner == "limpet":
-                self._backend(name).revive()
-            elif self.target.can("revive"):
-                self.target.backend_verb("revive", name)
+        """Revives what was killed, hung or made faulty, and restores the members that it was started with.
+
+        Raises:
+            SetupFault: one of them could not be revived; the others were.
+        """
+        problems: list[str] = []
+        for name in sorted(self._down):
+            try:
+                if self.loaded.target.backends.owner == "limpet":
+                    self._backend(name).revive()
+                else:
+                    self.target.backend_verb("revive", name)
+                self._down.discard(name)
+            except LimpetFault as err:
+                problems.append(f"{name} is still down: {err}")
+        if problems:
+            raise SetupFault("; ".join(problems), where=self.loaded.target.name, do="Bring it up by hand.")
         if self.target.members != self._first_members or not self.target.affinity_enabled:
             self.target.apply(self._first_members)
 
@@ -329,6 +341,7 @@ class Deployment:
         meanwhile: Meanwhile = None,
     ) -> None:
         begin = time.monotonic()
+        (self._down.difference_update if verb == "revive" else self._down.update)(names)
         with self._ground.timeline.patience():
             for name in names:
                 if self.loaded.target.backends.owner == "yours":

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job
-from limpet.harness.engine.steady import restore
+from limpet.harness.engine.steady import restore, verify
 from limpet.harness.engine.timeline import Cancelled
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault, UsageFault
 from limpet.harness.model.verdict import Result, Verdict
+
+_PREFLIGHT = 5.0
+"""Seconds that a balancer which runs already may take to answer from every backend before anything is judged."""
 
 Runs = Callable[[Job, Deployment], Result]
 Tells = Callable[[Result], None]
@@ -204,9 +208,21 @@ class OnlyLane(Lane):
     def _run(self) -> None:
         jobs = sorted(self.jobs, key=lambda job: job.behaviour.touches != "nothing")
         deployment = self.lab.deployment(jobs[0].loaded)
+        try:
+            self._in_turn(jobs, deployment)
+        finally:
+            # Also after Ctrl-C: what limpet broke of the user's own must not stay broken.
+            try:
+                deployment.heal()
+            except LimpetFault as err:
+                sys.stderr.write(f"limpet: {err}\n")
+            deployment.stop()
+
+    def _in_turn(self, jobs: Sequence[Job], deployment: Deployment) -> None:
         fault: LimpetFault | None = None
         try:
             deployment.start()
+            verify(deployment, _PREFLIGHT)
         except LimpetFault as err:
             fault = err
         for job in jobs:
@@ -222,7 +238,6 @@ class OnlyLane(Lane):
                 fault = SetupFault(
                     f"after {job.name} it could not be brought back: {err}", where=job.loaded.target.name
                 )
-        deployment.stop()
 
 
 def failed(job: Job, fault: LimpetFault) -> Result:

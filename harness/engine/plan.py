@@ -92,12 +92,24 @@ def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
             jobs.append(Job(loaded, behaviour, variant, (), Verdict.NOT_PROMISED, reason))
             continue
         this = behaviour.for_variant(variant)
+        if reason := _evenly_weighted(loaded, this.weights_for(variant)):
+            jobs.append(Job(loaded, behaviour, variant, (), Verdict.NOT_PROMISED, reason))
+            continue
         missing = uncheckable(loaded, this)
         verdict = Verdict.NOT_CHECKABLE if missing else None
         jobs.append(Job(loaded, this, variant, requirements, verdict, missing))
     if all(job.settled is Verdict.NOT_PROMISED for job in jobs):
         return [Job(loaded, behaviour, "", (), Verdict.NOT_PROMISED, jobs[0].reason)]
     return jobs
+
+
+def _evenly_weighted(loaded: LoadedTarget, wanted: Sequence[int]) -> str:
+    """Why a check of weights says nothing here: this deployment fixes them and makes no difference."""
+    backends = loaded.target.backends
+    fixed = backends.weights or tuple(member.weight for member in backends.member)
+    if len(set(wanted)) > 1 and fixed and len(set(fixed)) == 1:
+        return "this deployment gives all of its backends the same weight"
+    return ""
 
 
 def requirements_of(loaded: LoadedTarget, name: str) -> tuple[RequirementRef, ...]:

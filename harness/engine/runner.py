@@ -21,6 +21,9 @@ from limpet.harness.model.events import Event, ScenarioFinished, ScenarioStarted
 from limpet.harness.model.verdict import Result, Verdict
 
 Emit = Callable[[Event], None]
+HEALING = 30.0
+"""Seconds for bringing a user's own backends back up after the run was cancelled."""
+
 _STACK = 512 * 1024
 """Bytes of stack for each scenario's thread; hundreds of them wait at the same time."""
 
@@ -46,6 +49,7 @@ class Runner:
         self._results: dict[str, Result] = {}
         self._prefixes = itertools.count(1)
         self._threads: list[threading.Thread] = []
+        self._healing: list[threading.Thread] = []
         self._began = 0.0
 
     @property
@@ -75,6 +79,8 @@ class Runner:
             for lane in sorted(lanes, key=lambda lane: lane.priority):
                 thread = threading.Thread(target=self._guard, args=(lane,), daemon=True, name=lane.jobs[0].key)
                 self._threads.append(thread)
+                if isinstance(lane, OnlyLane):
+                    self._healing.append(thread)
                 thread.start()
         finally:
             threading.stack_size(before)
@@ -107,6 +113,9 @@ class Runner:
 
     def cancel(self) -> None:
         """Ends the run: no job starts any more, and those under way lose their processes."""
+        self._lab.timeline.cancel()
+        for thread in self._healing:
+            thread.join(HEALING)
         self._lab.close()
         self._events.put(None)
 

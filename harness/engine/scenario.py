@@ -110,6 +110,15 @@ class Scenario(People):
         if reason:
             raise NotCheckable(reason)
 
+    def need_members(self, count: int) -> None:
+        """Ends the scenario where there are fewer backends than it takes to see the difference.
+
+        Raises:
+            NotCheckable: there are fewer.
+        """
+        if self.n < count:
+            raise NotCheckable(f"needs {count} backends to be seen; this deployment has {self.n}")
+
     # Time.
 
     def wait(self, seconds: float) -> None:

@@ -37,13 +37,26 @@ class _Forgetful:
 
 
 def restore(deployment: Deployment) -> None:
-    """Revives every backend, restores the pool, and waits until strangers reach every member without an error.
+    """Revives what was broken, restores the pool, and waits until strangers reach every member without an error.
 
     Raises:
         SetupFault: that did not happen in time.
     """
     deployment.heal()
-    deadline = time.monotonic() + _PATIENCE
+    verify(deployment, _PATIENCE)
+
+
+def verify(deployment: Deployment, patience: float) -> None:
+    """Waits until strangers reach every member without an error: before that, nobody can be judged.
+
+    Args:
+        deployment: a started one, whose responses tell who answered.
+        patience: seconds.
+
+    Raises:
+        SetupFault: that did not happen in time.
+    """
+    deadline = time.monotonic() + patience
     recorder = _Forgetful(deployment)
     while True:
         reached, failures = _round(deployment, recorder)
@@ -51,8 +64,14 @@ def restore(deployment: Deployment) -> None:
         if not missing and not failures:
             return
         if time.monotonic() > deadline:
-            seen = f"no answer from {', '.join(missing)}" if missing else f"{failures} requests failed"
-            raise SetupFault(f"waited {_PATIENCE:g} s for a steady state; last seen: {seen}")
+            answered = ", ".join(sorted(filter(None, reached))) or "nobody that limpet knows by name"
+            seen = f"answers from {answered}, none from {', '.join(missing)}" if missing else "answers from all"
+            failed = f", and {failures} requests failed" if failures else ""
+            raise SetupFault(
+                f"waited {patience:g} s until every backend answers; last seen: {seen}{failed}",
+                where=deployment.loaded.target.name,
+                do="Are all backends up, do their names fit [[backends.member]], and does [backends.identity] fit?",
+            )
 
 
 def _round(deployment: Deployment, recorder: _Forgetful) -> tuple[set[str], int]:

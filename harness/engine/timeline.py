@@ -79,7 +79,9 @@ class Timeline:
         if me not in self._holders or me in self._blocked:
             yield
             return
-        self._blocked[me] = time.monotonic()
+        self.check()
+        with self._lock:
+            self._blocked[me] = time.monotonic()
         self._watch_over()
         try:
             yield

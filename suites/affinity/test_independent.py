@@ -41,6 +41,7 @@ def test_independent(s: Scenario) -> None:
 
 
 def _failover(s: Scenario) -> None:
+    s.need_members(3)
     lost = s.rng.choice(s.names)
     one = s.pinned(lost)
     others = [s.pinned(name) for name in s.names if name != lost for _ in range(2)]

@@ -116,7 +116,7 @@ def test_parser(s: Scenario) -> None:
     """The cookie is found among others, in any order, however it is written, and look-alikes are not taken for it."""
     if not _promised(s):
         raise NotCheckable("no browser writes it so, and no document says that the balancer understands it")
-    users = {name: s.pinned(name) for name in s.names}
+    users = {name: group[0] for name, group in s.pinned_to_each(1).items()}
     homes = list(users)
     for number, (home, user) in enumerate(users.items()):
         stranger = users[homes[(number + 1) % len(homes)]]

@@ -29,7 +29,9 @@ from limpet import (
 from limpet.harness.model.contract.durations import spoken
 from limpet.harness.model.contract.stated import must
 
-EACH = 2
+EACH = 3
+"""Users for each backend. A rotation that ends all pins early brings nine of them home by luck with 1 in 1,680."""
+
 ENOUGH = 4
 
 

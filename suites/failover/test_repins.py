@@ -69,6 +69,7 @@ def serves_elsewhere(contract: Contract) -> bool:
 )
 def test_repins_once(s: Scenario) -> None:
     """After the failover a user stays where it went: one move, not one for each request."""
+    s.need_members(3)
     dead = s.rng.choice(s.names)
     users = [s.pinned(dead) for _ in range(2)]
     s.system.kill(dead)

@@ -77,7 +77,7 @@ def test_reorder(s: Scenario) -> None:
 
 @behaviour(
     "membership.same-address-new-server",
-    needs=("kill",),
+    needs=("kill", "faults"),
     touches="membership",
     certainty="what is seen is shown, not judged; after it every pin must hold",
 )

@@ -6,7 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from limpet import Client, Kind, Observed, Scenario, behaviour, spread_as_declared, together
+from limpet import (
+    Client,
+    Kind,
+    Observed,
+    Scenario,
+    behaviour,
+    crowd,
+    hands_of,
+    spread_as_declared,
+    together,
+)
 from limpet.harness.model.contract.stated import must
 
 ROTATING, LUCKY = 100, 72
@@ -84,12 +94,9 @@ def test_added_gets_traffic(s: Scenario) -> None:
     sessions = LUCKY if counts_connections else ROTATING
     s.step(f"{sessions} new sessions")
     counts = dict.fromkeys(s.names, 0)
-    for _ in range(sessions):
-        user = s.client(keep=False)
-        with s.luck() if counts_connections else nullcontext():
-            answer = user.visit()
-        if answer.backend in counts:
-            counts[answer.backend] += 1
+    for name in _met(s, sessions, counts_connections):
+        if name in counts:
+            counts[name] += 1
     before.visit()
     if algorithm is None or not algorithm.binding or "hash" in algorithm.allowed:
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -98,3 +105,16 @@ def test_added_gets_traffic(s: Scenario) -> None:
     spread_as_declared(
         s, counts, dict.fromkeys(s.names, 1.0), Kind.STARVED, what, rotators=1 if counts_connections else 4
     )
+
+
+def _met(s: Scenario, sessions: int, counts_connections: bool) -> list[str]:
+    """Who answered so many new sessions."""
+    if s.contract.layer == 7 and not counts_connections:
+        newcomers = [s.client(keep=False) for _ in range(sessions)]
+        return list(sum(hands_of(crowd(s, newcomers, 1)).values(), Counter()).elements())
+    met: list[str] = []
+    for _ in range(sessions):
+        user = s.client(keep=False)
+        with s.luck() if counts_connections else nullcontext():
+            met.append(user.visit().backend)
+    return met

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from limpet.harness.model.cookies.dates import parse_cookie_date
@@ -85,6 +86,7 @@ class Ignored:
     reason: str
 
 
+@lru_cache(maxsize=4096)  # each line is read by the jar, by the oracle and by some checks
 def parse_set_cookie(line: str) -> SetCookie | Ignored:
     """Reads the value of one ``Set-Cookie`` header (without the header's name). Never raises.
 
@@ -165,6 +167,7 @@ def _same_site(value: str | None) -> SameSite:
             return "default"
 
 
+@lru_cache(maxsize=1024)
 def _lower(text: str) -> str:
     # str.lower() would fold the Kelvin sign to "k" and so make attributes out of other words.
     return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)

@@ -140,7 +140,7 @@ class _Reader:
     def _issued(self, received: Received) -> tuple[tuple[str, ...], bool]:
         if self._wanted is None:
             return (), False
-        set_now = [_set_cookie(line) for line in _named(received.headers, "set-cookie")]
+        set_now = [parse_set_cookie(line) for line in _named(received.headers, "set-cookie")]
         ours = [each for each in set_now if isinstance(each, SetCookie) and self._wanted.fullmatch(each.name)]
         given = [(each.name, each.value) for each in ours if each.value and not _deletes(each)]
         dropped = bool(ours) and not given
@@ -189,11 +189,6 @@ def _join(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """The shards of one cookie as one key."""
     ordered = [value for _, value in sorted(pairs)]
     return ("|".join(ordered),) if ordered else ()
-
-
-@lru_cache(maxsize=4096)
-def _set_cookie(line: str) -> object:
-    return parse_set_cookie(line)
 
 
 def _deletes(cookie: SetCookie) -> bool:
