@@ -15,7 +15,6 @@ import msgspec
 import limpet
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.crew import Crew
-from limpet.harness.engine.judging import is_emulation
 from limpet.harness.engine.plan import Job, plan
 from limpet.harness.model.errors import SetupFault, UsageFault
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
@@ -159,10 +158,11 @@ class RunSession:
         return TargetInfo(
             name=target.name,
             title=target.title or target.name,
-            product=loaded.catalogue.product.title,
+            product=loaded.runs,
             profile=loaded.profile,
             version=version_of(loaded),
-            emulation=is_emulation(loaded),
+            emulation=loaded.emulation,
+            plays=loaded.plays,
             contract=json.dumps(loaded.contract.model_dump(mode="json", exclude_none=True), sort_keys=True),
         )
 

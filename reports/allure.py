@@ -135,7 +135,8 @@ def write_companions(directory: Path, started: RunStarted) -> None:
     pairs = [("limpet", started.version), ("run", started.run), ("seed", str(started.seed))]
     pairs.append(("command", started.command))
     for info in started.targets:
-        kind = ", emulation" if info.emulation else ""
+        how = "emulation of" if info.emulation else "judged by the contract of"
+        kind = f", {how} {info.plays}" if info.plays else ""
         pairs.append((f"target {info.name}", f"{info.product} {info.version}".strip() + f", {info.profile}{kind}"))
     write_atomically(directory / "categories.json", categories())
     write_atomically(directory / "environment.properties", environment(pairs))

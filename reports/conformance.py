@@ -31,7 +31,10 @@ class RowRecord(msgspec.Struct, frozen=True):
 
 
 class TargetRecord(msgspec.Struct, frozen=True):
-    """One target. ``contract`` is the merged contract that it was judged by, as JSON."""
+    """One target. ``contract`` is the merged contract that it was judged by, as JSON.
+
+    ``product`` and ``version`` are what ran, ``plays`` the product that it was judged as where that is another one.
+    """
 
     name: str
     title: str
@@ -42,6 +45,7 @@ class TargetRecord(msgspec.Struct, frozen=True):
     summary: str
     rows: tuple[RowRecord, ...]
     contract: msgspec.Raw
+    plays: str = ""
 
 
 class Conformance(msgspec.Struct, frozen=True):
@@ -108,7 +112,7 @@ def _target(section: Section) -> TargetRecord:
     )
     return TargetRecord(
         info.name, info.title, info.product, info.version, info.profile, info.emulation, section.summary, rows,
-        _contract(info),
+        _contract(info), info.plays,
     )  # fmt: skip
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from limpet.harness.model.events import TargetInfo
 from limpet.harness.model.verdict import RequirementRef, Result, Verdict
 from limpet.harness.model.violation import Violation
-from limpet.reports.looks import EMULATION
+from limpet.reports.looks import EMULATION, JUDGED_BY
 from limpet.reports.text import one_line, plain
 
 # Printable ASCII without what could end an attribute, a Markdown link or a line.
@@ -51,9 +52,13 @@ def curl_text(result: Result) -> str:
     return "\n\n".join(dict.fromkeys(plain("\n".join(each.curl)) for each in result.violations if each.curl))
 
 
-def emulation_note(result: Result) -> str:
-    """What an emulation does not say; "" for the product itself."""
-    return EMULATION.format(profile=result.profile, product=result.product) if result.emulation else ""
+def emulation_note(judged: Result | TargetInfo) -> str:
+    """What a verdict under another product's contract does not say; "" for the product itself."""
+    if not judged.plays:
+        return ""
+    version = judged.version if isinstance(judged, TargetInfo) else ""
+    runs = one_line(f"{judged.product} {version}")
+    return (EMULATION if judged.emulation else JUDGED_BY).format(plays=one_line(judged.plays), runs=runs)
 
 
 def strength_note(result: Result) -> str:

@@ -74,6 +74,7 @@ def _suite(root: ET.Element, run: Run, section: Section) -> None:
             ("version", section.info.version),
             ("profile", section.info.profile),
             ("emulation", "yes" if section.info.emulation else "no"),
+            ("plays", section.info.plays),
             ("limpet", run.started.version),
             ("run", run.started.run),
             ("seed", str(run.started.seed)),

@@ -27,4 +27,5 @@ LOOKS = {
     Verdict.SETUP_FAILED: Look("!", "!", "bold yellow", "setup"),
     Verdict.HARNESS_ERROR: Look("‼", "E", "bold magenta", "harness"),
 }
-EMULATION = "The bundled balancer plays {profile} here: the verdict says nothing about {product} itself."
+EMULATION = "Emulation of {plays} by {runs}: says nothing about {plays} itself."
+JUDGED_BY = "{runs}, judged by the contract of {plays}: says nothing about {plays} itself."

@@ -47,8 +47,8 @@ def render(run: Run) -> str:
 
 def _section(section: Section) -> str:
     lines = [f"## {_words(section.info.title or section.info.name)}", f"{_words(section.subtitle)}"]
-    if section.info.emulation and section.results:
-        lines.append(_words(emulation_note(section.results[0])))
+    if note := emulation_note(section.info):
+        lines.append(_words(note))
     lines.append(f"{_words(section.summary)}")
     shown = [row for row in section.rows if row.verdict is not Verdict.NOT_PROMISED]
     if shown:

@@ -62,9 +62,10 @@ class Section(msgspec.Struct, frozen=True):
 
     @property
     def subtitle(self) -> str:
-        """Product, version and profile, and whether the bundled balancer plays the product."""
+        """What runs, its version, the profile, and whether it plays or is judged as another product."""
         product = one_line(f"{self.info.product} {self.info.version}")
-        kind = " · emulation" if self.info.emulation else ""
+        played = one_line(self.info.plays)
+        kind = f" · {'emulation of' if self.info.emulation else 'judged by the contract of'} {played}" if played else ""
         return f"{product} · profile {self.info.profile}{kind}"
 
 
@@ -109,7 +110,14 @@ def finished_run(started: RunStarted | None, finished: RunFinished) -> Run:
         if (result.target, result.profile) not in known:
             known.add((result.target, result.profile))
             targets.append(
-                TargetInfo(result.target, result.target, result.product, result.profile, emulation=result.emulation)
+                TargetInfo(
+                    result.target,
+                    result.target,
+                    result.product,
+                    result.profile,
+                    emulation=result.emulation,
+                    plays=result.plays,
+                )
             )
     position = {(each.name, each.profile): number for number, each in enumerate(targets)}
     results = sorted(

@@ -63,6 +63,9 @@ class RawConnection:
         self._waiting: deque[Sent] = deque()
         self._spare = b""
         self._lost = False  # the place in the stream of responses is lost
+        self._answers = 0
+        self.spent = False
+        """Whether the peer said, or showed, that it takes no further request on this connection (RFC 9112, 9.3)."""
 
     def open(self) -> bool:
         """Connect, if not yet tried; False when the target let no connection come about.
@@ -155,6 +158,12 @@ class RawConnection:
             if self._failure is not None and not parser.started:
                 error, detail = self._failure  # the first failure tells more than what followed from it
             self._failure = self._failure or (error, detail)
+            if self._answers and not parser.started and error in ("closed", "reset"):
+                detail = f"{detail} of a kept connection"
+            self.spent = True
+        else:
+            self._answers += 1
+            self.spent = self.spent or _last(parser.headers)
         return record_received(
             self._recorder,
             sent,
@@ -202,6 +211,16 @@ class RawConnection:
             lines.append(b"Content-Length: %d" % len(body))
         self.send(lines, body, client=client, note=note)
         return self.receive(timeout)
+
+    def renew(self) -> None:
+        """Begin again on a new connection, from the same address; what waits for an answer gets none."""
+        self.close()
+        self.id = connection_id()
+        self._failure = None
+        self._waiting.clear()
+        self._spare = b""
+        self._lost = self.spent = False
+        self._answers = 0
 
     def wait_closed(self, timeout: float) -> Literal["closed", "reset", "open"]:
         """Wait until the peer closes; what it sends meanwhile is kept for ``receive``.
@@ -263,6 +282,15 @@ class RawConnection:
                 break
             parser.feed(data)
         self._spare = parser.rest
+
+
+def _last(headers: Sequence[tuple[str, str]]) -> bool:
+    """Whether these response headers say that the connection ends with it."""
+    words = [
+        word.strip().lower() for name, value in headers if name.lower() == "connection" for word in value.split(",")
+    ]
+    framed = {"content-length", "transfer-encoding"} & {name.lower() for name, _ in headers}
+    return "close" in words or not (framed or "keep-alive" in words)
 
 
 def _bytes(text: Text) -> bytes:

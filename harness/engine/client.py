@@ -191,6 +191,8 @@ class Client:
     ) -> Exchange:  # fmt: skip
         """One plain request on a raw connection, anybody's; cookies go to and come from this user's jar.
 
+        A connection that the peer has ended, as it may after any response, is made anew from the same address.
+
         Args:
             connection: where to send it.
             cookies: the exact Cookie header lines instead of the jar's.
@@ -200,10 +202,17 @@ class Client:
         plain = self._manners
         own = (self.cookie_header(),) if cookies is None else cookies
         lines = [*self._headers, *plain.headers, *headers, *(("Cookie", each) for each in own if each)]
+        if connection.spent:
+            connection.renew()
         with plain.patience():
             self.last = connection.request(
                 self.name, plain.method, plain.path, lines, body=plain.body or b"", note=note
-            )  # fmt: skip
+            )
+            if self.last.error in ("closed", "reset") and "of a kept connection" in self.last.received.detail:
+                connection.renew()
+                self.last = connection.request(
+                    self.name, plain.method, plain.path, lines, body=plain.body or b"", note=note
+                )
         if self.jar is not None and self.last.set_cookies:
             self.jar.store(self.endpoint.base_url + plain.path, self.last.set_cookies)
         return self.last

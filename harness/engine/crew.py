@@ -80,7 +80,7 @@ class Crew:
         todo = [job for job in self._jobs.values() if job.settled is None]
         parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
         for number, part in enumerate(parts, 1):
-            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", len(parts))
+            place = Workplace(self._seed, tuple(part), self._out, f"w{number}")
             worker = self._fork(place) if _alone() else self._thread(place)
             self._workers.append(worker)
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)

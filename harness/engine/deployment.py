@@ -197,7 +197,8 @@ class Deployment:
             due = max(now, self._next_request)
             self._next_request = due + 1 / rate
         if due > now:
-            time.sleep(due - now)
+            with self._ground.timeline.patience():  # others may send meanwhile: this one only waits
+                time.sleep(due - now)
 
     # What happens to backends.
 

@@ -18,7 +18,6 @@ from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.errors import SetupFault, TargetFault, UsageFault
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.harness.model.violation import Kind, Violation
-from limpet.harness.targets.load import LoadedTarget
 
 _SHOWN = 8
 """Violations kept of one scenario: the first ones tell the story, thousands would bury it."""
@@ -59,7 +58,8 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
                 recorder.add(arrival)
         recorder.close()
     if job.observed_only and findings.verdict in (Verdict.HELD, Verdict.BROKEN):
-        seen = [each.text for each in findings.violations] or [findings.reason]
+        # How many requests could have shown otherwise informs nobody where the scenario says what it saw.
+        seen = [each.text for each in findings.violations] or [findings.reason] * (not scenario.observations)
         findings = Findings(Verdict.OBSERVED, "; ".join([*scenario.observations, *seen][:3]), (), findings.decided)
     return result_of(
         job,
@@ -83,23 +83,18 @@ def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result
     loaded = job.loaded
     return Result(
         target=loaded.target.name,
-        product=loaded.target.product or loaded.catalogue.product.title,
+        product=loaded.runs,
         profile=loaded.profile,
         behaviour=job.behaviour.id,
         variant=job.variant,
         verdict=verdict,
         reason=reason,
-        emulation=is_emulation(loaded),
+        emulation=loaded.emulation,
+        plays=loaded.plays,
         doc=job.behaviour.doc,
         requirements=job.requirements,
         **more,  # type: ignore[arg-type]
     )
-
-
-def is_emulation(loaded: LoadedTarget) -> bool:
-    """Whether another product plays the one that the profile is about: then nothing is said about the latter."""
-    own = loaded.target.product
-    return bool(own) and own != loaded.catalogue.product.name
 
 
 def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:

@@ -11,6 +11,7 @@ from limpet.harness.engine.client import Client
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.people import People
+from limpet.harness.engine.recipe import recipe
 from limpet.harness.engine.recorder import HistoryRecorder
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.errors import HarnessFault
@@ -167,7 +168,7 @@ class Scenario(People):
             self.certainties.append(text)
 
     def broken(self, kind: Kind, text: str, exchange: Exchange | None = None, **evidence: str) -> None:
-        """Notes a violation; ``exchange`` is the request that shows it."""
+        """Notes a violation; ``exchange`` is the request that shows it, where one alone does."""
         self.decided += 1
         self.violations.append(
             Violation(
@@ -179,7 +180,7 @@ class Scenario(People):
                 expected=(evidence["expected"],) if "expected" in evidence else (),
                 seen=evidence.get("seen", ""),
                 trail=_headers_of(exchange) if exchange else (),
-                curl=(curl(exchange.sent, self.system.target.url),) if exchange else (),
+                curl=(curl(exchange.sent, self.system.target.url),) if exchange else self._recipe(),
             )
         )
 
@@ -203,6 +204,7 @@ class Scenario(People):
             resolution=self.resolution,
             notices_health=self.system.notices_health,
             url=self.system.target.url,
+            retried=self.system.loaded.target.timing.retried.value,
         )
         return oracle.judge([*self._recorder.records, *self.arrived()])
 
@@ -210,6 +212,11 @@ class Scenario(People):
         """Closes all connections."""
         for client in self._clients:
             client.close()
+
+    def _recipe(self) -> tuple[str, ...]:
+        """How to see what no single request shows."""
+        path = self.system.loaded.target.request.path
+        return recipe(self._recorder.records, self.steps, self.system.target.url, path)
 
     def _need_own(self, what: str) -> None:
         if not self._exclusive:

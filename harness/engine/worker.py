@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -29,13 +30,12 @@ _LENGTH = struct.Struct("!I")
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a worker needs to know. ``crew``: how many workers share the cores."""
+    """What a worker needs to know; ``name`` tells its requests from those of the others."""
 
     seed: int
     jobs: tuple[Job, ...]
     out: Path
     name: str
-    crew: int
 
 
 @dataclass
@@ -128,9 +128,11 @@ def work(place: Workplace, channel: socket.socket, *, parent: int = 0) -> int:
 
 
 def _run(place: Workplace, channel: socket.socket) -> None:
+    gc.freeze()  # what the parent imported lives as long as the worker: no collection need look at it
+    gc.set_threshold(20_000, 20, 20)
     loaded = list({id(job.loaded): job.loaded for job in place.jobs}.values())
-    cores = len(os.sched_getaffinity(0))
-    with Lab(place.seed, loaded, slots=max(1, round(cores / place.crew))) as lab:
+    # Two slots: while one scenario waits for the balancer's answer, the other one uses the core.
+    with Lab(place.seed, loaded, slots=2) as lab:
         runner = Runner(lab, place.jobs, place.out, lambda event: _tell(channel, event), name=place.name)
         threading.Thread(target=_watch, args=(channel, runner), daemon=True, name="limpet-crew").start()
         runner.start()

@@ -10,7 +10,11 @@ from limpet.harness.model.verdict import Judgement, Result
 
 
 class TargetInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A target as reports name it. ``contract`` is its merged contract as JSON text."""
+    """A target as reports name it. ``contract`` is its merged contract as JSON text.
+
+    ``product`` and ``version`` are what really runs. ``plays`` is the product whose profile it is judged by, "" where
+    that is the same one; ``emulation`` says that it was set up to play it. Either way nothing is said about the latter.
+    """
 
     name: str
     title: str
@@ -19,6 +23,7 @@ class TargetInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str = ""
     emulation: bool = False
     contract: str = ""
+    plays: str = ""
 
 
 class RunStarted(msgspec.Struct, frozen=True):

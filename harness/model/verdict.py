@@ -83,7 +83,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``decided`` counts the requests and samples that could have shown a violation; ``requests`` all that were sent;
     ``waited`` and ``wall`` are seconds; ``certainty`` states error rate and smallest visible fault rate in words;
     ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none).
-    ``emulation`` is set where the bundled balancer plays the product: then nothing is said about the product.
+    ``product`` is what really runs; ``plays`` is the product whose profile it is judged by, "" where that is the same
+    one. ``emulation`` is set where it was set up to play that. Either way nothing is said about the product played.
     """
 
     target: str
@@ -94,6 +95,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     verdict: Verdict
     reason: str
     emulation: bool = False
+    plays: str = ""
     doc: str = ""
     requirements: tuple[RequirementRef, ...] = ()
     violations: tuple[Violation, ...] = ()
@@ -124,16 +126,26 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """What must be held for exit 0: globs over behaviour names, and for which target ("" for all)."""
+    """What must be held for exit 0: globs over behaviour names, and for which target ("" for all).
+
+    A glob asks for what is promised of all that it matches. A name that is written out asks for that one behaviour
+    or variant, promised or not.
+    """
 
     pattern: str
     target: str = ""
 
     def concerns(self, result: Result) -> bool:
         """Whether this gate speaks about that result."""
+        # Brackets are literal: people write failover.modes[hang], never character classes.
+        pattern = self.pattern.replace("[", "[[]")
         return self.target in ("", result.target) and (
-            fnmatch.fnmatchcase(result.name, self.pattern) or fnmatch.fnmatchcase(result.behaviour, self.pattern)
+            fnmatch.fnmatchcase(result.name, pattern) or fnmatch.fnmatchcase(result.behaviour, pattern)
         )
+
+    def names(self, result: Result) -> bool:
+        """Whether it writes out the name of that behaviour or variant."""
+        return self.pattern in (result.name, result.behaviour)
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -183,13 +195,19 @@ def judge_run(results: Sequence[Result], gates: Sequence[Gate] = (), *, strict: 
 
 
 def _missed(gate: Gate, results: Sequence[Result]) -> str:
-    """Why a gate is not satisfied ("" when it is). Rows that the contract does not promise cannot satisfy it."""
+    """Why a gate is not satisfied ("" when it is).
+
+    Rows that the contract does not promise cannot satisfy it, and fail it only where it names them.
+    """
     place = f" on {gate.target}" if gate.target else ""
     concerned = [each for each in results if gate.concerns(each)]
     if not concerned:
         return f'required "{gate.pattern}"{place}: no behaviour of that name was run'
+    unpromised = {Verdict.NOT_PROMISED, Verdict.OBSERVED}
     undecided = [
-        each for each in concerned if each.verdict not in _SATISFIES | {Verdict.NOT_PROMISED, Verdict.OBSERVED}
+        each
+        for each in concerned
+        if each.verdict not in _SATISFIES and (gate.names(each) or each.verdict not in unpromised)
     ]
     if undecided:
         first = undecided[0]

@@ -72,8 +72,6 @@ url = {url}
 # A balancer that is not on this machine gets test traffic only if you allow it, and at most max_rate requests a second.
 # allow_remote = true
 # max_rate = 50
-# trusted_forwarded_for = true     # it takes the client's address from X-Forwarded-For
-# proxy_protocol = "v2"            # it expects the PROXY protocol in front of every connection
 
 [backends]
 owner = "yours"

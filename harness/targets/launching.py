@@ -138,8 +138,6 @@ def check_answers(target: Target, host: str, port: int, address: str, *, name: s
         if not accepts(host, port, timeout=5.0):
             raise SetupFault(f"nothing accepts connections at {host}:{port}", where=name, do=do)
         return
-    if target.endpoint.proxy_protocol is not None:
-        return  # A plain request is no valid first word there; the first real client shows whether it answers.
     asked = target.request
     try:
         http_answer(

@@ -52,6 +52,32 @@ class LoadedTarget:
         """The profile's name within its catalogue."""
         return self.profile.partition("/")[2]
 
+    @property
+    def product(self) -> str:
+        """The word for what really runs: what the target says, else the product of its own profile."""
+        return self.target.product or self.target.profile.partition("/")[0]
+
+    @property
+    def runs(self) -> str:
+        """What really runs, as people call it: its title where a catalogue knows it."""
+        if self.product == self.catalogue.product.name:
+            return self.catalogue.product.title
+        for file in _catalogue_files(self.directory, ()):
+            table = _raw(file, file.stat().st_mtime_ns).get("product")
+            if isinstance(table, dict) and table.get("name") == self.product:
+                return str(table.get("title", self.product))
+        return self.product
+
+    @property
+    def plays(self) -> str:
+        """The title of the product that it is judged as and that it is not; "" where it is that product."""
+        return "" if self.product == self.catalogue.product.name else self.catalogue.product.title
+
+    @property
+    def emulation(self) -> bool:
+        """Whether it was set up to play another product, rather than judged by another one's profile on demand."""
+        return bool(self.plays) and self.profile == self.target.profile
+
 
 def names(bundled: Path = BUNDLED) -> list[str]:
     """The bundled targets, sorted."""

@@ -97,8 +97,6 @@ class Endpoint(Part):
     tls: bool = False
     allow_remote: bool = False
     max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
-    trusted_forwarded_for: bool = False
-    proxy_protocol: Literal["v1", "v2"] | None = None
 
     @model_validator(mode="after")
     def _one_address(self) -> Endpoint:
@@ -255,6 +253,7 @@ class Timing(Part):
     up_noticed: Lag = Lag(value=2.0, reason="limpet's default")
     apply_settles: Lag = Lag(value=0.5, reason="limpet's default")
     clock_resolution: Lag = Lag(value=1.0, reason="limpet's default: cookie dates are whole seconds")
+    retried: Lag = Lag(value=0.0, reason="limpet's default: nobody said")
     grace: Lag = Lag(value=0.0, reason="limpet's default")
 
 

@@ -130,3 +130,6 @@ def _as_declared(s: Scenario, counts: Counter[str], what: str) -> None:
     starved = [name for name, weight in weights.items() if weight and not counts[name]]
     kind = Kind.STARVED if starved else Kind.NOT_BALANCED
     spread_as_declared(s, counts, weights, kind, what, alpha=ALPHA / 2)
+    if algorithm.status == "conflict" and not s.violations:
+        readings = " from ".join(algorithm.allowed)
+        s.observe(f"{what} by backend: {seen}; by weight either way, so this traffic cannot tell {readings}")

@@ -12,7 +12,8 @@ REQUESTS = 25
 CONNECTIONS = 12
 ROUNDS = 8
 AT_ONCE = 8
-LONG = b"limpet\n" * 8192
+LONG = b"limpet\n" * 20000
+"""Above 64 and 128 KiB, where proxies begin to keep bodies in files."""
 
 CERTAINTY = "one violation is enough; no luck of a right balancer can cause one"
 

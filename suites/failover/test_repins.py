@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from limpet import Client, Contract, Exchange, Kind, Observed, Scenario, behaviour
+from limpet import Client, Contract, Exchange, Kind, Observed, Scenario, behaviour, main_cookies
 from limpet.harness.model.contract.stated import may, must
 
 DURING = 12
@@ -45,12 +45,21 @@ def test_repins(s: Scenario) -> None:
     failures(s, seen)
     s.step("everybody goes on: on a kept connection, on new ones, and with the cookie of old")
     served = serves_elsewhere(s.contract)
+    answered: set[str] = set()
     for _ in range(5):
         answers = [kept.visit(), *(user.visit(new_connection=True) for user in (early, fresh, stale))]
+        if s.contract.layer == 7:
+            # Nothing of it was sent to anybody yet, so that a POST fails over as well as a GET does.
+            answers.append(stale.request("POST", s.system.loaded.target.request.path, body=b"item=lamp"))
         if served:
             s.decided += sum(each.ok for each in answers)  # had one failed, the oracle would have said so
+        answered |= {each.sent.client for each in answers if each.ok}
         for user in others:
             user.visit(new_connection=True)
+    for user in (early, kept, fresh, stale):
+        # A balancer that learns from failing requests may fail one now and then, but never all of somebody's.
+        if served and user.name not in answered:
+            s.broken(Kind.NO_FAILOVER, f"none of {user.name}'s requests after the failure was answered", user.last)
 
 
 def serves_elsewhere(contract: Contract) -> bool:
@@ -117,9 +126,23 @@ def test_new_cookie(s: Scenario) -> None:
                 user.visit(new_connection=True)
 
 
+def attributes(s: Scenario, exchange: Exchange | None) -> list[str]:
+    """What the balancer's cookie in this answer carries of all that is promised of it; of times only that they are."""
+    stated = s.contract.cookie.attributes if s.contract.cookie else None
+    found: set[str] = set()
+    for each in main_cookies(exchange, s.contract) if exchange is not None else ():
+        for attribute in each.attributes:
+            name = attribute.name.lower()
+            field = {"max-age": "max_age", "httponly": "http_only", "samesite": "same_site"}.get(name, name)
+            if getattr(stated, field, None) is not None:
+                found.add(name if name in ("expires", "max-age") else f"{name}={attribute.value or ''}".lower())
+    return sorted(found)
+
+
 def first_answer(s: Scenario, user: Client, dead: str, *, promised: bool) -> bool:
     """Whether the user's first answer from elsewhere carried a new cookie."""
     old = user.key
+    before = attributes(s, user.last)
     answer = user.visit()
     if not answer.ok or not answer.backend:
         return False  # whether it may fail is the oracle's question
@@ -127,6 +150,8 @@ def first_answer(s: Scenario, user: Client, dead: str, *, promised: bool) -> boo
     if promised:
         what = f"{user.name} was moved from {dead} to {answer.backend}"
         s.expect(bool(given), Kind.COOKIE_NOT_ISSUED, f"{what} without a new cookie", answer)
+        text = f"{what} with a cookie that carries {attributes(s, answer)}, the first one carried {before}"
+        s.expect(not given or attributes(s, answer) == before, Kind.COOKIE_ATTRIBUTE, text, answer)
         cookie = s.contract.cookie
         names_server = cookie is not None and (must(cookie.value, "server-id") or must(cookie.value, "encodes-address"))
         if given and names_server:

@@ -26,12 +26,15 @@ def test_ip_change(s: Scenario) -> None:
 
 def _keeps(s: Scenario) -> None:
     people = [user for group in s.pinned_to_each(EACH).values() for user in group]
+    homes = {user.name: user.backend for user in people}
     s.step(f"{len(people)} users change their address {MOVES} times")
+    kept = 0
     for _ in range(MOVES):
         s.rng.shuffle(people)
         for user in people:
             s.scramble()
-            _from(s, user, s.sources.draw())
+            kept += _from(s, user, s.sources.draw()).backend == homes[user.name]
+    s.observe(f"{kept} of {MOVES * len(people)} requests from other addresses met their user's backend")
 
 
 def _is_the_key(s: Scenario) -> None:
@@ -58,7 +61,8 @@ def _neighbour(s: Scenario, user: Client) -> str:
 
 def unless_steady(contract: Contract) -> str:
     """Why nothing is said about a client that comes back to its old address."""
-    if contract.affinity == "source-ip" or must(contract.reaction.ip_change, "keep"):
+    stated = contract.reaction.ip_change
+    if contract.affinity == "source-ip" or must(stated, "keep") or (stated is not None and not stated.binding):
         return ""
     return "a cookie need not survive the change of address"
 
@@ -68,15 +72,18 @@ def test_ip_return(s: Scenario) -> None:
     """Users who were elsewhere and are back on their old addresses, inside the duration, have their old pins."""
     _require_addresses(s)
     people = [user for group in s.pinned_to_each(EACH).values() for user in group]
+    homes = {user.name: user.backend for user in people}
     s.step(f"{len(people)} users go to other addresses")
     for user in people:
         _from(s, user, s.sources.draw())
     s.step("they are back on their own addresses")
+    kept = 0
     for _ in range(MOVES):
         s.rng.shuffle(people)
         for user in people:
             s.scramble()
-            user.visit(new_connection=True)
+            kept += user.visit(new_connection=True).backend == homes[user.name]
+    s.observe(f"{kept} of {MOVES * len(people)} requests from the old addresses met their user's first backend")
 
 
 def _from(s: Scenario, user: Client, source: str) -> Exchange:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from collections import Counter
 from collections.abc import Callable
 
 from limpet import (
@@ -124,7 +125,9 @@ def _made_up(s: Scenario) -> None:
             values = [(_own(copy, user), "") for group in copy.pinned_to_each(EACH).values() for user in group]
     else:
         s.step(f"users come with values that are {s.variant}")
-        values = [([(n, MAKERS[s.variant](s.rng, v)) for n, v in _own(s, each)], each.backend) for each in donors]
+        known = {value for each in donors for _, value in _own(s, each)}
+        values = [([(n, _make(s, v, known)) for n, v in _own(s, each)], each.backend) for each in donors]
+    reactions = Reactions(s)
     for pairs, home in values:
         user = s.client()
         planted = s.variant not in LIMITS and _plant(user, pairs)
@@ -132,6 +135,7 @@ def _made_up(s: Scenario) -> None:
         s.scramble()
         # Whether an oversize request succeeds is not for the oracle to say.
         exchange = user.visit(cookie=header, note=ODD if s.variant in LIMITS else "")
+        reactions.add(user, exchange, pairs, home)
         refused = _judge(s, user, exchange, pairs, home)
         if refused and user.jar is not None:
             user.jar.clear()
@@ -139,9 +143,19 @@ def _made_up(s: Scenario) -> None:
         if planted and not refused and user.jar is not None and parse_cookie_headers(user.cookie_header()) == pairs:
             user.jar.clear()  # the bad value was ignored, and is still there
             _goes_on(s, user, exchange, planted=False)
+    s.observe(reactions.said(f"values that are {s.variant}"))
     s.step("everybody else goes on")
     for donor in donors:
         donor.visit()
+
+
+def _make(s: Scenario, value: str, known: set[str]) -> str:
+    """A bad value; where values are as short as server ids, what is made of one may be another good one."""
+    for _ in range(20):
+        made = MAKERS[s.variant](s.rng, value)
+        if made not in known:
+            return made
+    raise NotCheckable("the values are so short that whatever is made of one is another good one")
 
 
 def _own(s: Scenario, user: Client) -> list[tuple[str, str]]:
@@ -174,13 +188,39 @@ def _words(s: Scenario) -> frozenset[str]:
     return frozenset(words)
 
 
+class Reactions:
+    """What was done with values that lead nowhere, in words."""
+
+    def __init__(self, s: Scenario) -> None:
+        self._own = s.contract.cookie is not None
+        self._seen: Counter[str] = Counter()
+
+    def add(self, user: Client, exchange: Exchange, pairs: list[tuple[str, str]], home: str) -> None:
+        """Counts one more answer; ``home`` is the backend that the value was made for, "" where there is none."""
+        self._seen[self._reaction(user, exchange, {value for _, value in pairs}, home)] += 1
+
+    def said(self, of: str) -> str:
+        """One sentence for the report."""
+        return f"{of}: " + ", ".join(f"{count} {what}" for what, count in sorted(self._seen.items()))
+
+    def _reaction(self, user: Client, exchange: Exchange, bad: set[str], home: str) -> str:
+        if exchange.error:
+            return f"met an error ({exchange.error})"
+        if exchange.status >= 400 and not exchange.backend:
+            return f"refused with {exchange.status}"
+        if self._own and any(value not in bad for value in user.issued(exchange)):
+            return "replaced by a new cookie"
+        same = "by the backend that the unharmed value means" if exchange.backend == home else "by another backend"
+        answered = f"answered {same}" if home else "answered"
+        return f"ignored, without a new cookie, and {answered}" if self._own else answered
+
+
 def _judge(s: Scenario, user: Client, exchange: Exchange, pairs: list[tuple[str, str]], home: str) -> bool:
     """Judges the reaction to one bad value. Returns whether it was refused."""
     words, bad = _words(s), {value for _, value in pairs}
     what = f"{user.name}'s {s.variant} value"
     limited = s.variant in LIMITS
     if exchange.error in ("reset", "closed") and limited:
-        _observe(s, f"the connection was closed on a value that is {s.variant}")
         s.decided += 1
         return True
     if exchange.error or exchange.status >= 500:
@@ -189,7 +229,6 @@ def _judge(s: Scenario, user: Client, exchange: Exchange, pairs: list[tuple[str,
     if exchange.status >= 400 and not exchange.backend:
         right = "refuse" in words or limited
         s.expect(right, Kind.ERROR, f"{what} was refused with {exchange.status}, although {_spoken(words)}", exchange)
-        _observe(s, f"values that are {s.variant} are refused with {exchange.status}")
         return True
     replaced = any(value not in bad for value in user.issued(exchange))
     if s.contract.affinity == "app-cookie" and s.contract.cookie is None:
@@ -205,11 +244,6 @@ def _judge(s: Scenario, user: Client, exchange: Exchange, pairs: list[tuple[str,
     kind = Kind.COOKIE_ACCEPTED if words == {"refuse"} else Kind.COOKIE_NOT_ISSUED
     s.expect(right, kind, f"{what} was answered without a new cookie, although {_spoken(words)}", exchange)
     return False
-
-
-def _observe(s: Scenario, text: str) -> None:
-    if text not in s.observations:
-        s.observe(text)
 
 
 def _opaque(s: Scenario) -> bool:
@@ -241,14 +275,17 @@ def _expired(s: Scenario) -> None:
     sent = [(user, user.cookie_header(), _own(s, user), user.backend) for user in users]
     s.step(f"{len(users)} users send their cookies once more after the end of the duration")
     let_pass(s, s.duration + 2 * s.resolution)
+    reactions = Reactions(s)
     for user, header, pairs, home in sent:
         s.scramble()
         exchange = user.visit(cookie=header, new_connection=True)
+        reactions.add(user, exchange, pairs, home)
         kept_by = s.contract.duration.kept_by
         unsaid = kept_by is None or kept_by.may("client")
         if not (unsaid and exchange.backend == home):  # nobody said that the balancer ends it
             _judge(s, user, exchange, pairs, home)
         _goes_on(s, user, exchange, planted=False)
+    s.observe(reactions.said("values whose duration was over"))
 
 
 def _removed(s: Scenario) -> None:
@@ -256,6 +293,7 @@ def _removed(s: Scenario) -> None:
     users = [s.pinned(victim) for _ in range(2 * EACH + 1)]
     s.step(f"{victim} is removed; its users still have cookies for it")
     s.system.remove(victim)
+    elsewhere = renewed = 0
     for user in users:
         for _ in range(VISITS):
             s.scramble()
@@ -264,3 +302,7 @@ def _removed(s: Scenario) -> None:
             if exchange.error or (exchange.status >= 500 and not refuses):
                 text = f"{user.name}, whose backend was removed, got {exchange.error or exchange.status}"
                 s.broken(Kind.ERROR, text, exchange)
+            elsewhere += exchange.backend not in ("", victim)
+            renewed += bool(user.issued(exchange))
+    s.observe(f"{elsewhere} of {VISITS * len(users)} requests with cookies for the removed backend were answered by "
+              f"others, {renewed} of them with a new cookie")  # fmt: skip

@@ -69,10 +69,13 @@ def test_duplicate_cookies(s: Scenario) -> None:
     s.rng.shuffle(users)
     if s.variant == "same-value":
         s.step(f"{len(users)} users send their cookies twice")
+        kept = 0
         for user in users:
+            home = user.backend
             for _ in range(REPEATS):
                 s.scramble()
-                user.visit(cookie="; ".join([_pair(s, user)] * 2))
+                kept += user.visit(cookie="; ".join([_pair(s, user)] * 2)).backend == home
+        s.observe(f"{kept} of {REPEATS * len(users)} requests that carried the cookie twice met their user's backend")
         return
     pairs = [(one, other) for one in users for other in users if one.backend != other.backend][: 2 * EACH]
     homes = {user.name: user.backend for user in users}

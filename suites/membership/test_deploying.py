@@ -71,8 +71,10 @@ def test_reorder(s: Scenario) -> None:
                 answer = user.visit(new_connection=anew)
             if answer.backend not in ("", homes[user.name]):
                 moved.add(user.name)
+    text = f"{len(moved)} of {len(users)} users moved"
+    s.observe(text)
     if may(s.contract.reaction.added, "remap"):
-        raise Observed(f"{len(moved)} of {len(users)} users moved")
+        raise Observed(text)
 
 
 @behaviour(

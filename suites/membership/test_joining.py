@@ -98,6 +98,7 @@ def test_added_gets_traffic(s: Scenario) -> None:
         if name in counts:
             counts[name] += 1
     before.visit()
+    s.observe(f"{counts[newcomer]} of {sessions} new sessions reached {newcomer}, which had joined")
     if algorithm is None or not algorithm.binding or "hash" in algorithm.allowed:
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise Observed(f"of {sessions} new sessions: {text} (new: {newcomer})")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from limpet.harness.engine.collecting import behaviours
 from limpet.harness.model.contract import Catalogue, Requirement
 from limpet.harness.model.contract.profile import Attributes
 
@@ -98,6 +99,19 @@ def test_each_named_variant_exists(catalogues: Catalogues, root: Path, known_beh
             if name in known_behaviours and variant not in Attributes.model_fields:
                 suite = next(text for text in texts if f'"{name}"' in text)
                 assert f'"{variant}"' in suite, f"{each.id}: the suites know no {name}[{variant}]"
+
+
+def test_what_a_requirement_names_exists_on_the_layer_of_its_profiles(catalogues: Catalogues) -> None:
+    checks = {each.id: each for each in behaviours()}
+    wrong: list[str] = []
+    for product, each in every(catalogues):
+        for name in each.behaviours:
+            check, variant = checks[name.partition("[")[0]], name.partition("[")[2].rstrip("]")
+            for profile in each.profiles:
+                contract = catalogues[product].profile[profile]
+                if contract.layer not in check.layers or (variant and variant not in check.variants_for(contract)):
+                    wrong.append(f"{each.id}: {profile} has no {name}")
+    assert not wrong, "; ".join(wrong)
 
 
 def test_each_behaviour_of_the_suites_is_named(catalogues: Catalogues, known_behaviours: frozenset[str]) -> None:

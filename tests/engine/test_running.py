@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -108,6 +109,23 @@ def test_a_violation_that_was_seen_counts_although_the_rest_was_inconclusive(tmp
     result = one(tmp_path, test)
     assert result.verdict is Verdict.BROKEN
     assert result.violations[0].kind is Kind.NEVER_EXPIRED
+
+
+def test_what_no_single_request_shows_has_a_reproduction_too(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        s.step("three strangers ask\nrm -rf /")
+        s.broken(Kind.SETTING_ACCEPTED, "before any request")
+        for _ in range(3):
+            s.client().visit()
+        s.broken(Kind.STICKY_UNASKED, "the three of them together")
+
+    nothing_sent, group = one(tmp_path, test).violations
+    for lines in (nothing_sent.curl, group.curl):
+        assert lines[0].startswith("# +") and lines[0].endswith("s: three strangers ask rm -rf /")
+        assert [line for line in lines if not line.startswith("#")] == [lines[-1]]
+    assert shlex.split(nothing_sent.curl[-1])[0] == "curl"
+    loop = shlex.split(group.curl[-1])
+    assert loop[:7] == ["for", "i", "in", "$(seq", "3);", "do", "curl"]
 
 
 def test_what_is_only_to_be_observed_is_never_broken(tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ def test_every_make_line_has_its_target(line: str) -> None:
     assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
 
 
+def test_the_number_of_faulty_balancers_is_the_one_that_there_are() -> None:
+    said = re.search(r"judges (\d+) faulty balancers", README)
+    assert said and int(said[1]) == len(list((ROOT / "fixtures" / "faulty").glob("[!_]*.py")))
+
+
 def test_no_line_is_of_a_kind_that_nothing_checks() -> None:
     known = ("limpet ", "make ", "pytest ", "python3 -m pip install ")
     assert [line for line in LINES if not line.startswith(known)] == []

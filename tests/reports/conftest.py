@@ -18,10 +18,11 @@ from limpet.harness.model.violation import Kind, Violation
 ALB = TargetInfo(
     name="reference-alb",
     title="reference balancer as ALB",
-    product="aws-alb",
+    product="limpet reference balancer",
     profile="aws-alb/duration-cookie",
-    version="limpet 0.1.0",
+    version="0.1.0",
     emulation=True,
+    plays="AWS Application Load Balancer",
     contract='{"layer":7,"affinity":"lb-cookie"}',
 )
 NGINX = TargetInfo(
@@ -60,6 +61,7 @@ def make(target: TargetInfo, behaviour: str, verdict: Verdict, reason: str, **fi
         product=target.product,
         profile=target.profile,
         emulation=target.emulation,
+        plays=target.plays,
         behaviour=behaviour,
         verdict=verdict,
         reason=reason,

@@ -87,7 +87,7 @@ def test_words_of_a_broken_result(events: list[Event], tmp_path: Path) -> None:
     assert labels(item, "parentSuite") == ["reference balancer as ALB"]
     assert labels(item, "suite") == ["failover"]
     assert labels(item, "subSuite") == ["failover.repins-once"]
-    assert labels(item, "epic") == ["aws-alb"]
+    assert labels(item, "epic") == ["limpet reference balancer"]
     assert labels(item, "feature") == ["aws-alb/duration-cookie"]
     assert labels(item, "severity") == ["critical"]
     assert labels(item, "tag") == ["ALB-DUR-04", "ALB-DUR-05", "emulation"]
@@ -96,7 +96,7 @@ def test_words_of_a_broken_result(events: list[Event], tmp_path: Path) -> None:
         {"type": "link", "url": "https://docs.example.com/alb/sticky", "name": "ALB-DUR-04, ALB-DUR-05"}
     ]
     assert "see docs/design.md" in item["description"]
-    assert "says nothing about aws-alb itself" in item["description"]
+    assert "says nothing about AWS Application Load Balancer itself" in item["description"]
     names = {each["name"]: each["source"] for each in item["attachments"]}
     assert set(names) == {"violations", "reproduction by curl"}
     curl = (tmp_path / "allure-results" / names["reproduction by curl"]).read_text()

@@ -32,6 +32,8 @@ def test_holds_the_whole_run(events: list[Event], tmp_path: Path) -> None:
     alb, nginx = data["targets"]
     assert alb["contract"] == {"layer": 7, "affinity": "lb-cookie"}
     assert (alb["emulation"], nginx["emulation"]) == (True, False)
+    assert (alb["product"], alb["plays"]) == ("limpet reference balancer", "AWS Application Load Balancer")
+    assert (nginx["product"], nginx["plays"]) == ("nginx", "")
     assert (nginx["product"], nginx["version"], nginx["profile"]) == ("nginx", "1.31.3", "nginx/sticky-cookie")
     assert nginx["contract"] is None
     modes = next(row for row in alb["rows"] if row["behaviour"] == "failover.modes")

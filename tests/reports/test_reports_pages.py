@@ -67,7 +67,7 @@ def test_page_shows_every_verdict_and_the_evidence(events: list[Event]) -> None:
     assert "curl -s -c jar http://127.0.0.1:8080/" in page.text
     assert "ALB-DUR-04 (must): A target that fails is replaced once" in page.text
     assert "seed 7" in page.text and "limpet run --seed 7" in page.text
-    assert "says nothing about aws-alb itself" in page.text
+    assert "says nothing about AWS Application Load Balancer itself" in page.text
     assert "./histories/holds.jsonl" in page.addresses
     assert "interrupted" not in page.text
 

@@ -39,7 +39,7 @@ def test_commented_lines_are_valid_too(tmp_path: Path) -> None:
     file.write_text("\n".join(lines))
     target = load(file.parent).target
     assert target.backends.member[0].kill and target.control.settled and target.control.covers
-    assert target.endpoint.proxy_protocol == "v2"
+    assert target.endpoint.max_rate == 50
 
 
 def test_draft_without_an_address_says_so(tmp_path: Path) -> None:

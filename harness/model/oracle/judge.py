@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from limpet.harness.model.contract import Contract
+from limpet.harness.model.contract.stated import may
 from limpet.harness.model.history import Control, Record
 from limpet.harness.model.oracle import kinds
 from limpet.harness.model.oracle.bindings import Binding
@@ -66,6 +67,7 @@ class Oracle:
         resolution: how coarse the balancer's clock may be, in seconds.
         notices_health: whether it looks at its backends' health path.
         url: where clients reach it, for the reproductions by curl.
+        retried: seconds after which a balancer without health checks may try a dead backend again; 0: nobody said.
     """
 
     contract: Contract
@@ -73,6 +75,7 @@ class Oracle:
     resolution: float = 1.0
     notices_health: bool = True
     url: str = "http://balancer"
+    retried: float = 0.0
 
     def judge(self, history: Iterable[Record]) -> Verdicts:
         """What the contract says to every request in this history.
@@ -88,7 +91,12 @@ class Oracle:
         strangers = {each.backend for each in found} - named - {""}
         pool = Pool([*self.members, *strangers], controls, self.notices_health)
         rules = Rules(self.contract, pool, Lifetime(self.contract, self.resolution))
-        return _Sweep(rules, found, Evidence(found, controls, self.url)).run()
+        return _Sweep(rules, found, Evidence(found, controls, self.url), self._passive, self.retried).run()
+
+    @property
+    def _passive(self) -> bool:
+        """Whether only requests find out that a backend is dead, and may fail by it (as may each later retry)."""
+        return not self.notices_health and may(self.contract.reaction.in_request, "may-fail")
 
 
 @dataclass
@@ -107,10 +115,15 @@ class _Case:
 class _Sweep:
     """One pass over one history."""
 
-    def __init__(self, rules: Rules, found: Sequence[Exchange], evidence: Evidence) -> None:
+    def __init__(
+        self, rules: Rules, found: Sequence[Exchange], evidence: Evidence, passive: bool, retried: float
+    ) -> None:
         self._rules = rules
         self._found = found
         self._evidence = evidence
+        self._passive = passive
+        self._retried = retried
+        self._met: list[float] = []
         self._bindings: dict[str, Binding] = {}
         self._pending: list[tuple[float, int, _Case]] = []
         self._connections = _first_on_connection(found) if rules.contract.layer == 4 else {}
@@ -164,6 +177,14 @@ class _Sweep:
             foreign=foreign, follow_up=case.follow_up,
         )  # fmt: skip
 
+    def _meets_the_dead(self, exchange: Exchange, dead: int) -> bool:
+        """Whether this failure may be the balancer's way to learn that a backend is (still) dead."""
+        recent = [t for t in self._met if exchange.begin - self._retried < t]
+        if self._retried and len(recent) >= dead:
+            return False
+        self._met.append(exchange.end)
+        return True
+
     # The verdict.
 
     def _judge(self, case: _Case, foreign: Binding | None) -> Judged | None:
@@ -173,6 +194,8 @@ class _Sweep:
         odd = exchange.sent.note == ODD
         must_answer = not odd and not allowed.may_fail and not _raced(exchange)
         now = self._rules.pool.view(exchange.begin, exchange.end)
+        if must_answer and exchange.failed and self._passive and now.maybe_down:
+            must_answer = not self._meets_the_dead(exchange, len(now.maybe_down))
         could_be_wrong = not now.answering <= allowed.backends and not (
             case.follow_up and self._rules.contract.protocol == "tcp"
         )

@@ -1,0 +1,56 @@
+"""What a gate demands: a glob what is promised, a name that is written out that very thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from limpet.harness.model.verdict import ExitCode, Gate, Result, Verdict, judge_run
+
+
+def result(name: str, verdict: Verdict) -> Result:
+    behaviour, _, variant = name.partition("[")
+    return Result(
+        target="t", product="p", profile="p/q", behaviour=behaviour, variant=variant.rstrip("]"), verdict=verdict,
+        reason="so it is",
+    )  # fmt: skip
+
+
+def code(pattern: str, *results: Result) -> ExitCode:
+    return judge_run(results, [Gate(pattern)]).code
+
+
+HELD = result("affinity.holds", Verdict.HELD)
+UNPROMISED = (Verdict.NOT_PROMISED, Verdict.OBSERVED)
+
+
+@pytest.mark.parametrize("verdict", UNPROMISED)
+def test_a_glob_passes_over_what_is_not_promised(verdict: Verdict) -> None:
+    assert code("affinity.*", HELD, result("affinity.spread", verdict)) is ExitCode.HELD
+    assert code("affinity.s*", HELD, result("affinity.spread", verdict)) is ExitCode.UNDECIDED, "nothing of it is held"
+
+
+@pytest.mark.parametrize("verdict", UNPROMISED)
+def test_a_name_that_is_written_out_must_be_held(verdict: Verdict) -> None:
+    assert code("affinity.spread", HELD, result("affinity.spread", verdict)) is ExitCode.UNDECIDED
+    assert code("affinity.holds", HELD, result("affinity.spread", verdict)) is ExitCode.HELD
+
+
+def test_a_glob_may_ask_for_one_variant_of_all() -> None:
+    hang = result("failover.modes[hang]", Verdict.INCONCLUSIVE)
+    kill = result("failover.modes[kill]", Verdict.HELD)
+    assert code("failover.*[hang]", hang, kill) is ExitCode.UNDECIDED
+    assert code("failover.*[kill]", hang, kill) is ExitCode.HELD
+
+
+@pytest.mark.parametrize("pattern", ["failover.modes", "failover.modes[hang]"])
+def test_the_brackets_of_a_variant_are_no_glob(pattern: str) -> None:
+    kill = result("failover.modes[kill]", Verdict.HELD)
+    assert code(pattern, kill, result("failover.modes[hang]", Verdict.HELD)) is ExitCode.HELD
+    assert code(pattern, kill, result("failover.modes[hang]", Verdict.OBSERVED)) is ExitCode.UNDECIDED
+    assert code("failover.modes[kill]", kill, result("failover.modes[hang]", Verdict.OBSERVED)) is ExitCode.HELD
+
+
+@pytest.mark.parametrize("pattern", ["affinity.*", "affinity.spread"])
+def test_a_known_deviation_satisfies_a_gate_and_an_undecided_row_does_not(pattern: str) -> None:
+    assert code(pattern, result("affinity.spread", Verdict.KNOWN_DEVIATION)) is ExitCode.HELD
+    assert code(pattern, HELD, result("affinity.spread", Verdict.INCONCLUSIVE)) is ExitCode.UNDECIDED

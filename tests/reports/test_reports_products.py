@@ -1,0 +1,49 @@
+"""Which product a report speaks about: what ran, and, apart from it, what that was judged as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.model.events import TargetInfo
+from limpet.harness.session import Options, RunSession
+from limpet.reports.evidence import emulation_note
+from limpet.reports.run import Section
+
+HUAWEI = "Huawei Cloud Elastic Load Balance"
+REFERENCE = "limpet reference balancer"
+
+
+def info(tmp_path: Path, target: str, profile: str | None = None) -> TargetInfo:
+    session = RunSession(Options(targets=(target,), profile=profile, out=tmp_path), ())
+    return session._info(session.loaded[0])
+
+
+def test_limpets_version_is_never_given_to_the_product_that_it_plays(tmp_path: Path) -> None:
+    found = info(tmp_path, "reference-huawei-elb-lb-cookie")
+    assert (found.product, found.plays, found.emulation) == (REFERENCE, HUAWEI, True)
+    ran = f"{REFERENCE} {found.version}"
+    assert emulation_note(found) == f"Emulation of {HUAWEI} by {ran}: says nothing about {HUAWEI} itself."
+    assert Section(found, ()).subtitle == f"{ran} · profile huawei-elb/lb-cookie · emulation of {HUAWEI}"
+
+
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [("nginx-round-robin", "nginx (open source)"), ("reference-aws-alb-duration-cookie", REFERENCE)],
+)
+def test_who_is_judged_by_anothers_profile_plays_nobody(tmp_path: Path, target: str, runs: str) -> None:
+    found = info(tmp_path, target, "huawei-elb/lb-cookie")
+    assert (found.product, found.plays, found.emulation) == (runs, HUAWEI, False)
+    note = emulation_note(found)
+    assert note.startswith(runs)
+    assert f"judged by the contract of {HUAWEI}: says nothing about {HUAWEI} itself" in note
+    assert "mulation" not in note + Section(found, ()).subtitle
+
+
+@pytest.mark.parametrize(
+    ("target", "profile"), [("nginx-round-robin", "nginx/sticky-cookie"), ("reference-lb-cookie-idle", None)]
+)
+def test_the_product_itself_is_judged_without_a_note(tmp_path: Path, target: str, profile: str | None) -> None:
+    found = info(tmp_path, target, profile)
+    assert (found.plays, found.emulation, emulation_note(found)) == ("", False, "")
