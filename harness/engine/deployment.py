@@ -6,7 +6,6 @@ back from the balancer, or else when the time has passed that the target says it
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from limpet.harness.backends.backend import Backend
 from limpet.harness.backends.fleet import Fleet
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
+from limpet.harness.engine.pace import Pace
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
@@ -65,8 +65,7 @@ class Deployment:
         self._backends: dict[str, Backend] = {}
         self._weights = tuple(weights)
         self._listeners: list[Listener] = []
-        self._pace_lock = threading.Lock()
-        self._next_request = 0.0
+        self.pace = Pace(loaded.target.endpoint.rate, ground.timeline)
         self._number = 0
         self._copies = 0
         self._target: RunningTarget | None = None
@@ -186,19 +185,6 @@ class Deployment:
     def arrived(self) -> list[Arrived]:
         """What limpet's own backends received so far."""
         return [record for backend in self._fleet.backends for record in backend.arrived()]
-
-    def pace(self) -> None:
-        """Waits as long as the target's request rate demands."""
-        rate = self.loaded.target.endpoint.rate
-        if rate is None:
-            return
-        with self._pace_lock:
-            now = time.monotonic()
-            due = max(now, self._next_request)
-            self._next_request = due + 1 / rate
-        if due > now:
-            with self._ground.timeline.patience():  # others may send meanwhile: this one only waits
-                time.sleep(due - now)
 
     # What happens to backends.
 
