@@ -14,6 +14,7 @@ from limpet.reference_lb.settings.load import load, specs
 from limpet.reference_lb.settings.problems import ConfigError, Problem
 from limpet.reference_lb.transport.checks import Checker
 from limpet.reference_lb.transport.http_client import ClientConnection
+from limpet.reference_lb.transport.listening import BACKLOG, listening_socket
 from limpet.reference_lb.transport.site import Site
 from limpet.reference_lb.transport.tcp import TcpClient
 from limpet.reference_lb.transport.upstream import Upstreams
@@ -63,7 +64,10 @@ class Service:
         listener = self._config.listener
         protocol = ClientConnection if listener.protocol == "http" else TcpClient
         self._server = await self.site.loop.create_server(
-            lambda: protocol(self.site), listener.host, listener.port, backlog=1024, start_serving=False
+            lambda: protocol(self.site),
+            sock=listening_socket(listener.host, listener.port),
+            backlog=BACKLOG,
+            start_serving=False,
         )
         await self._checker.watch(self.site.parts.pool.members())
         await self._server.start_serving()

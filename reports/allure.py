@@ -4,6 +4,7 @@
 # (allure-python-commons carries no annotations)
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections.abc import Callable
@@ -97,9 +98,17 @@ class AllureReport(AtTheEnd):
         if history := history_file(result, self._out):
             mime, extension = _JSONL
             name = f"{uuid.uuid5(uuid.NAMESPACE_URL, f'{item.uuid}/history')}-attachment.{extension}"
-            logger.report_attached_file(source=str(history), file_name=name)
+            _share(history, self._directory / name)
             item.attachments.append(Attachment(name="history", source=name, type=mime))
         logger.report_result(item)
+
+
+def _share(history: Path, place: Path) -> None:
+    """One file under two names where the disk can: histories are most of what a run writes."""
+    try:
+        place.hardlink_to(history)
+    except OSError:
+        shutil.copyfile(history, place)
 
 
 def _all_labels(case: AllureCase) -> list[tuple[str, str]]:

@@ -40,6 +40,7 @@ class Backend:
         self._process: Process | None = None
         self._hung = False
         self._instance = ""
+        self._pristine = True
 
     @property
     def name(self) -> str:
@@ -65,6 +66,11 @@ class Backend:
     def instance(self) -> str:
         """The random id of its present or last process."""
         return self._instance
+
+    @property
+    def pristine(self) -> bool:
+        """Whether nothing was ever done to it."""
+        return self._pristine
 
     @property
     def alive(self) -> bool:
@@ -144,6 +150,7 @@ class Backend:
             wait_until(self._stopped, timeout=PATIENCE, what=f"backend {self.name} to stop", interval=0.002)
 
     def _signal(self, number: int) -> None:
+        self._pristine = False
         if self._process is None:
             raise SetupFault("this backend was never started", where=self.name)
         try:
@@ -201,12 +208,23 @@ class Backend:
         """Let connects time out; open connections stay and are silent."""
         self._command("blackhole")
 
+    def begin_anew(self) -> None:
+        """Be another backend at the same address: a new instance without sessions, connections or history.
+
+        Raises:
+            SetupFault: it does not obey.
+        """
+        with self._lock:
+            self._instance = self._command("anew").instance
+            self._tail.forget()
+
     def report(self) -> Report:
         """How it is: its present fault and its counters."""
         return self._command("report")
 
     def _command(self, verb: Verb, value: float = 0.0) -> Report:
         with self._lock:
+            self._pristine &= verb in ("anew", "report")
             if not self.alive:
                 raise SetupFault(f"{verb}: this backend is dead", where=self.name, do="revive it first")
             if self._hung:
@@ -224,6 +242,7 @@ class Backend:
     def stop(self) -> None:
         """End its process and remove its control socket; the history stays. Idempotent."""
         with self._lock:
+            self._pristine = False
             if self._process is not None:
                 self._process.end()
             self._control.unlink(missing_ok=True)

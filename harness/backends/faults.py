@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Verb = Literal["normal", "slow", "status", "health", "reset", "accept-close", "blackhole", "report"]
+Verb = Literal["normal", "slow", "status", "health", "reset", "accept-close", "blackhole", "report", "anew"]
 Way = Literal["normal", "reset", "accept-close", "blackhole"]
 
 
@@ -52,7 +52,7 @@ class Faults:
                 return f"{value:g} is no HTTP status from 200 to 599"
         if verb == "slow" and not 0 <= value < 86400:
             return f"{value:g} is no delay in seconds"
-        if verb == "normal":
+        if verb == "normal" or verb == "anew":  # noqa: PLR1714  mypy sees what is left only so
             self.way, self.delay, self.status, self.health_status = "normal", 0.0, 0, 200
         elif verb == "slow":
             self.delay = value

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from limpet.harness.backends.backend import Backend
 from limpet.harness.backends.options import BackendOptions, Protocol
+from limpet.harness.backends.stock import Stock
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
@@ -23,8 +24,13 @@ PRELOAD = ("limpet.harness.backends.main",)
 class Fleet:
     """Starts backends, each on an address of its own. Thread-safe."""
 
-    def __init__(self, keeper: Keeper, directory: Path, lease: LoopbackLease) -> None:
-        """Use a keeper that has preloaded `PRELOAD`, and put all files into `directory`."""
+    def __init__(self, keeper: Keeper, directory: Path, lease: LoopbackLease, stock: Stock | None = None) -> None:
+        """Use a keeper that has preloaded `PRELOAD`, and put all files into `directory`.
+
+        Args:
+            stock: idle backends, for those that may have any address; whoever is fit goes back there in the end.
+        """
+        self._stock = stock
         self._keeper = keeper
         self._directory = directory
         self._lease = lease
@@ -64,18 +70,26 @@ class Fleet:
             SetupFault: the address is in use, or it did not come up.
             HarnessFault: the name is taken.
         """
-        if host is None or port is None:
-            leased = self._lease.next_endpoint()
-            host, port = host or leased[0], port or leased[1]
         options = BackendOptions(
             name=name,
-            host=host,
-            port=port,
+            host=host or "",
+            port=port or 0,
             protocol=protocol,
             token=token,
             session_cookie=session_cookie,
             health_path=health_path,
         )
+        if host is None and port is None and self._stock is not None:
+            with self._lock:
+                if name in self._backends:
+                    raise HarnessFault("there is a backend of this name already", where=name)
+                idle = self._stock.take(options)
+                if idle is not None:
+                    self._backends[name] = idle
+                    return idle
+        if host is None or port is None:
+            leased = self._lease.next_endpoint()
+            options = replace(options, host=host or leased[0], port=port or leased[1])
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._lock:
             if name in self._backends:
@@ -122,9 +136,13 @@ class Fleet:
             return list(pool.map(one, names))
 
     def close(self) -> None:
-        """Stop every backend. Histories stay on disk. Idempotent."""
-        for backend in self.backends:
-            backend.stop()
+        """Stop every backend, or give it to the stock. Histories stay on disk. Idempotent."""
+        with self._lock:
+            backends = tuple(self._backends.values())
+            self._backends.clear()
+        for backend in backends:
+            if self._stock is None or not self._stock.put(backend):
+                backend.stop()
 
     def __enter__(self) -> Fleet:
         return self

@@ -82,3 +82,9 @@ class HistoryTail:
                     self._records.append(record)
                 self._offset += len(whole)
             return list(self._records)
+
+    def forget(self) -> None:
+        """Leave out everything so far, for ever."""
+        self.records()
+        with self._lock:
+            self._records.clear()

@@ -19,6 +19,8 @@ from limpet.harness.backends.state import BackendState
 from limpet.harness.model.errors import LimpetFault
 
 PATIENCE = 2.0
+_ROUNDS = 4
+"""Turns of the loop in which whoever waits in the backlog is accepted, read and known."""
 
 
 class BackendServer:
@@ -61,7 +63,9 @@ class BackendServer:
         except msgspec.DecodeError as err:
             return self.state.report(str(err))
         error = self.state.faults.set(command, self.state.options.protocol)
-        if not error and command.verb in ("normal", "reset", "accept-close", "blackhole"):
+        if not error and command.verb == "anew":
+            await self._begin_anew()
+        elif not error and command.verb in ("normal", "reset", "accept-close", "blackhole"):
             try:
                 await self._follow()
             except LimpetFault as err:
@@ -82,6 +86,18 @@ class BackendServer:
             async with asyncio.timeout(PATIENCE):
                 while any(connection in self.state.connections for connection in present):
                     await asyncio.sleep(0)
+
+    async def _begin_anew(self) -> None:
+        """Drop every connection, those of the backlog included, and forget everybody."""
+        self._listener.accept()
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            while self.state.connections:
+                for connection in list(self.state.connections):
+                    connection.reset()
+                await asyncio.sleep(0)
+        self.state.begin_anew()
 
     async def close(self) -> None:
         """Close what listens; open connections end with the process."""

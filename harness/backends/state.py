@@ -36,6 +36,13 @@ class BackendState:
         self._connection_numbers = itertools.count(1)
         self._request_numbers = itertools.count(1)
 
+    def begin_anew(self) -> None:
+        """Another backend, to all who ask: new instance id, no sessions. The history on disk goes on."""
+        self.instance = secrets.token_hex(8)
+        self.sessions = MemorySessions()
+        self.recorder.lines.clear()
+        self.recorder.count = self.health_requests = 0
+
     def next_connection(self) -> str:
         """An id for a connection, unlike that of any other backend process."""
         return f"{self.instance}-{next(self._connection_numbers)}"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from limpet.harness.backends.backend import Backend
 from limpet.harness.backends.fleet import Fleet
+from limpet.harness.backends.stock import Stock
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.pace import Pace
@@ -40,6 +41,7 @@ class Ground:
 
     keeper: Keeper
     lease: LoopbackLease
+    stock: Stock
     timeline: Timeline
     workdir: Path
     seed: int
@@ -61,7 +63,7 @@ class Deployment:
         self.offset = 0.0
         self.sources = SourcePool(f"{ground.seed}/{name}", prefix_v4=loaded.contract.key_prefix.v4)
         self._ground = ground
-        self._fleet = Fleet(ground.keeper, ground.workdir / name, ground.lease)
+        self._fleet = Fleet(ground.keeper, ground.workdir / name, ground.lease, ground.stock)
         self._backends: dict[str, Backend] = {}
         self._weights = tuple(weights)
         self._listeners: list[Listener] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from limpet.harness.backends.fleet import PRELOAD
+from limpet.harness.backends.stock import Stock
 from limpet.harness.engine.deployment import Deployment, Ground
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.processes.keeper import Keeper
@@ -47,13 +48,14 @@ class Lab:
             shutil.rmtree(self.workdir, ignore_errors=True)
             raise
         self.lease = LoopbackLease(random.Random(f"lease/{os.getpid()}"))
+        self.stock = Stock()
         self.seed = seed
         self._numbers = itertools.count(1)
 
     def deployment(self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1)) -> Deployment:
         """A deployment that is not started yet."""
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
-        ground = Ground(self.keeper, self.lease, self.timeline, self.workdir, self.seed)
+        ground = Ground(self.keeper, self.lease, self.stock, self.timeline, self.workdir, self.seed)
         return Deployment(loaded, ground, name, weights)
 
     def close(self) -> None:

@@ -20,6 +20,8 @@ _BLOCK = 64  # plain texts are filled up, so that a value's length does not tell
 _LONGEST = 4096
 KEPT_KEYS = 8
 
+AESGCM(bytes(32))  # the first one loads the library's provider; at import, so that a fork server pays for it once
+
 
 class KeyRing:
     """Binding ↔ opaque cookie value (base64url without padding).

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
+from limpet.reference_lb.transport.listening import listening_socket
+
 _LONGEST_BODY = 4 * 1024 * 1024
 _PATIENCE = 10.0  # seconds for a call to arrive
 
@@ -41,7 +43,7 @@ class AdminListener:
         Raises:
             OSError: it cannot be had.
         """
-        self._server = await asyncio.start_server(self._serve, host, port)
+        self._server = await asyncio.start_server(self._serve, sock=listening_socket(host, port))
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
 

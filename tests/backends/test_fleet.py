@@ -12,8 +12,10 @@ import pytest
 from limpet.harness.backends.fleet import Fleet
 from limpet.harness.backends.options import BackendOptions, parse, parse_address
 from limpet.harness.backends.recorder import HistoryTail, Recorder
+from limpet.harness.backends.stock import Stock
 from limpet.harness.model.errors import HarnessFault, SetupFault, UsageFault
 from limpet.harness.model.history import Arrived, encode
+from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 
 PATIENCE = 30.0
@@ -137,3 +139,30 @@ def test_options_survive_their_way_over_the_command_line(tmp_path: Path) -> None
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageFault):
         parse_address(text)
+
+
+def test_a_backend_that_comes_back_from_the_stock_knows_nobody(
+    keeper: Keeper, lease: LoopbackLease, tmp_path: Path
+) -> None:
+    stock = Stock()
+    with Fleet(keeper, tmp_path / "one", lease, stock) as fleet:
+        first, spoilt = fleet.start("b1"), fleet.start("b2")
+        instance, address = first.instance, (first.host, first.port)
+        visit(*address, "before")
+        kept = socket.create_connection(address)
+        spoilt.slow(0.0)
+    assert not spoilt.alive
+    with kept, Fleet(keeper, tmp_path / "two", lease, stock) as fleet:
+        second = fleet.start("b1")
+        assert (second.host, second.port) == address
+        assert second.instance == second.report().instance != instance
+        assert second.report().requests == len(second.arrived()) == 0
+        kept.settimeout(PATIENCE)
+        with pytest.raises(ConnectionResetError):
+            kept.recv(1)
+        visit(*address, "after")
+        assert [each.id for each in second.arrived()] == ["after"]
+        assert fleet.start("b2").host != spoilt.host
+        second.kill()
+    with Fleet(keeper, tmp_path / "three", lease, stock) as fleet:
+        assert fleet.start("b1").host != first.host

@@ -23,7 +23,7 @@ member = [{ listen = "127.0.0.1:2" }]
 def test_the_slot_is_lent_while_the_rate_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "target.toml").write_text(SLOW)
     timeline = Timeline(1)
-    ground = Ground(None, None, timeline, tmp_path, 1)  # type: ignore[arg-type]
+    ground = Ground(None, None, None, timeline, tmp_path, 1)  # type: ignore[arg-type]
     deployment = Deployment(load(tmp_path), ground, "slow")
     pacing, paced, other = threading.Event(), threading.Event(), threading.Event()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ class Target:
     path: str
 
 
+# A run names few hosts and asks for them tens of thousands of times.
+@functools.lru_cache(maxsize=1024)
 def split_url(url: str) -> Target:
     """The parts of an absolute URL.
 
@@ -28,6 +31,7 @@ def split_url(url: str) -> Target:
     return Target(parts.scheme.lower(), canonical_host(parts.hostname), parts.path)
 
 
+@functools.lru_cache(maxsize=1024)
 def canonical_host(host: str) -> str:
     """Lower-case ASCII form of a host: A-labels for names beyond ASCII, compressed form for IPv6 (no brackets)."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -80,6 +84,7 @@ def default_path(request_path: str) -> str:
     return request_path[: request_path.rindex("/")]
 
 
+@functools.lru_cache(maxsize=1024)
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)

@@ -36,7 +36,8 @@ class Binding:
     ``absent`` were not open when it was last placed, so a mode that goes home may prefer them. ``proper`` is where it
     was placed while everybody was open, and since when. ``superseded``: a response handed out another value in its
     place. ``born`` and ``born_late`` bound the beginning of the session, ``reborn`` is since when it may lawfully be a
-    newer one. Times called lab are seconds of the deployment's virtual clock.
+    newer one. ``last`` is when the last request that used or got it was over. Times called lab are seconds of the
+    deployment's virtual clock.
     """
 
     key: str
@@ -53,6 +54,7 @@ class Binding:
     reborn: float = math.inf
     issued: float = -math.inf
     used: float = -math.inf
+    last: float = -math.inf
     first: Exchange | None = None
     lasts: float | None = None
     rebinding: dict[str, Home] = field(default_factory=dict)
@@ -116,15 +118,17 @@ class Binding:
         self.issued = max(self.issued, exchange.lab_begin)
         self._start(exchange)
 
-    def inherit(self, before: Binding, backend: str, lost: frozenset[str]) -> None:
-        """``backend`` hands it out in the place of ``before``: the session may be as old as that one."""
-        self.born = min(self.born, before.born)
-        self.born_late, self.reborn = before.born_late, before.reborn
+    def inherit(self, before: Binding, backend: str, lost: frozenset[str], *, over: bool) -> None:
+        """``backend`` hands it out in the place of ``before``: unless that was over, the session may be as old."""
+        if not over:
+            self.born = min(self.born, before.born)
+            self.born_late, self.reborn = before.born_late, before.reborn
         self.former = (self.former | before.former | lost) - {backend}
         self.confirmed = backend in before.homes and not lost - {backend}
         self.first = self.first or before.first
 
     def _start(self, exchange: Exchange) -> None:
         self.first = self.first or exchange
+        self.last = max(self.last, exchange.lab_end)
         self.born = min(self.born, exchange.lab_begin)
         self.born_late = max(self.born_late, exchange.lab_end) if self.born_late == -math.inf else self.born_late

@@ -99,7 +99,8 @@ def _issued(
     binding.renew(exchange)
     for before in instead_of:
         if before.bound:
-            binding.inherit(before, exchange.backend, rules.lost(before, exchange))
+            over = rules.lifetime.surely_over(before, exchange)
+            binding.inherit(before, exchange.backend, rules.lost(before, exchange), over=over)
             if len(allowed.backends) > 1:
                 binding.reborn = min(binding.reborn, exchange.lab_begin)
 

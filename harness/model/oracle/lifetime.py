@@ -24,9 +24,9 @@ class Lifetime:
         duration = contract.duration
         self._clock = duration.clock
         self._resolution = resolution
-        self.seconds = duration.value
+        self.seconds = self._longest = duration.value
         if self.seconds is None and duration.default is not None and duration.default.binding:
-            self.seconds = min(duration.default.allowed)
+            self.seconds, self._longest = min(duration.default.allowed), max(duration.default.allowed)
         self._follows = must(duration.follows_application, True)
         timed = self._clock is None or may(self._clock, "idle") or may(self._clock, "absolute")
         # A balancer that leaves expiry to its clients goes by whatever it is still sent.
@@ -46,10 +46,14 @@ class Lifetime:
         return exchange.lab_end >= self._start(binding) + seconds - self._resolution
 
     def surely_over(self, binding: Binding, exchange: Exchange) -> bool:
-        """Whether an absolute clock had run out, so that whatever came next was a new session."""
-        if self._never or self.seconds is None or not must(self._clock, "absolute"):
+        """Whether every clock that may count had run out, so that whatever came next was a new session.
+
+        A balancer that leaves the end to its clients may go on; then nothing ever ends, and young is as good.
+        """
+        if self._never or self._longest is None or self._follows or self._clock is None:
             return False
-        return exchange.lab_begin > binding.born_late + self.seconds + self._resolution
+        begun = binding.born_late if must(self._clock, "absolute") else binding.last
+        return exchange.lab_begin > begun + self._longest + self._resolution
 
     def share(self, binding: Binding, exchange: Exchange) -> float:
         """How much of its duration the binding had used up when the request was sent; 0 without a duration."""

@@ -112,3 +112,16 @@ def test_a_home_that_has_expired_calls_nobody_back(pinned: Tale) -> None:
     pinned.do(5.0, "health", "c", value=200)
     pinned.ask(6.0, "k", "b")
     assert kinds(pinned.judge(promised)) == []
+
+
+def test_who_comes_back_after_the_end_by_every_clock_begins_a_session_of_full_length(tale: Tale) -> None:
+    duration = {"value": "100s", "clock": ["idle", "absolute"], "kept_by": ["balancer", "client", "both"]}
+    tale.ask(0.0, None, "a", sets="k")
+    tale.offset = 102.0
+    tale.ask(1.0, "k", "a", sets="m")
+    tale.ask(2.0, "m", "b")
+    assert kinds(tale.judge(contract(duration=duration))) == [Kind.MOVED]
+    tale.records[-2:] = []
+    tale.offset = 202.0
+    tale.ask(3.0, "m", "b")
+    assert kinds(tale.judge(contract(duration=duration))) == []
