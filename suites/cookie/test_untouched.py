@@ -10,6 +10,7 @@ from limpet import (
     NotCheckable,
     Observed,
     Scenario,
+    Special,
     behaviour,
 )
 from limpet.harness.model.contract import Stated
@@ -28,22 +29,27 @@ SET = (
 NAMES = {line.partition("=")[0] for line in SET}
 SENT = ("first=1", 'quoted="some text"', "cart=3%2C5%20items", "Odd.Name-~!=a=b==&c", "empty=", "last=z")
 """Cookies that a browser may send."""
-CERTAINTY = "one answer is enough"
 
 
 def _ways(contract: Contract) -> list[str]:
     found = ["to-client", "to-backend"]
+    if contract.affinity == "lb-cookie" and must(contract.reaction.unhealthy, "repin"):
+        found.append("re-pinned")
     if contract.cookie is not None and contract.affinity == "lb-cookie" and must(contract.cookie.stripped, True):
         found.append("stripped")
     return found
 
 
-@behaviour("cookie.application-untouched", layers=(7,), keyed=None, variants=_ways, certainty=CERTAINTY)
+@behaviour("cookie.application-untouched", layers=(7,), keyed=None, variants=_ways,
+    special={"re-pinned": Special(needs=("kill", "backend-history"), touches="backends")},
+    error_rate=0.0, budget=50, sees=0.64,
+)  # fmt: skip
 def test_application_untouched(s: Scenario) -> None:
     """The application's cookies pass unchanged both ways; its servers never see a cookie that is kept from them."""
     s.need("backend-history")
     users = [s.pinned(name) if s.contract.affinity != "none" else s.client() for name in s.names]
-    {"to-client": _to_client, "to-backend": _to_backend, "stripped": _stripped}[s.variant](s, users)
+    ways = {"to-client": _to_client, "to-backend": _to_backend, "stripped": _stripped, "re-pinned": _re_pinned}
+    ways[s.variant](s, users)
 
 
 def _to_client(s: Scenario, users: list[Client]) -> None:
@@ -58,6 +64,20 @@ def _to_client(s: Scenario, users: list[Client]) -> None:
                 if exchange.backend:
                     came = [line for line in exchange.set_cookies if line.partition("=")[0].strip() in NAMES]
                     _same(s, lines, came, "set by the application", exchange)
+
+
+def _re_pinned(s: Scenario, users: list[Client]) -> None:
+    """The answer that carries a new pin carries the application's cookies too."""
+    dead = s.rng.choice(s.names)
+    lost = [s.pinned(dead) for _ in users]
+    s.system.kill(dead)
+    headers = [("Limpet-Set-Cookie", line) for line in SET]
+    for user in lost:
+        with user.raw() as connection:
+            exchange = user.over(connection, headers=headers)
+        if exchange.backend:
+            came = [line for line in exchange.set_cookies if line.partition("=")[0].strip() in NAMES]
+            _same(s, list(SET), came, "set by the application in the first answer after a failover", exchange)
 
 
 def _to_backend(s: Scenario, users: list[Client]) -> None:
@@ -102,6 +122,7 @@ def _stripped(s: Scenario, users: list[Client]) -> None:
     exchanges = []
     for user in users:
         exchanges.append(user.visit())
+        exchanges.append(user.request("POST", s.system.loaded.target.request.path, body=b"item=lamp"))
         with user.raw() as connection:
             exchanges.append(user.over(connection, cookies=[f"first=1; {user.cookie_header()}; last=2"]))
     arrived = {each.id: each for each in s.arrived()}

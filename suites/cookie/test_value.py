@@ -10,9 +10,18 @@ from limpet.harness.model.cookies import BackendFacts, judge_leaks
 USERS = 3
 """Of each backend. What must be beyond luck is the texts of all backends together, not the number of values."""
 REISSUES = 3
+ROTATIONS = 2
+"""A ring that keeps one older key only shows at the second one."""
 
 
-@behaviour("cookie.opaque", layers=(7,), affinities=("lb-cookie",), certainty="false accusation at most 1e-6")
+@behaviour(
+    "cookie.opaque",
+    layers=(7,),
+    affinities=("lb-cookie",),
+    certainty="the chance that random values show what these do is bounded for all of them together",
+    error_rate=1e-6,
+    budget=60,
+)
 def test_opaque(s: Scenario) -> None:
     """The values tell nothing about the backends: no name, address or port, plain or encoded."""
     s.step(f"{USERS} new users of each backend")
@@ -57,6 +66,9 @@ def _unlinkable(contract: Contract) -> Stated[bool] | None:
     variants=_rotations,
     special={"rotation": Special(needs=("rotate-keys",), touches="settings")},
     certainty="one repeated value is enough: two that are made at random are never the same",
+    error_rate=1e-6,
+    budget=110,
+    sees=0.32,
 )
 def test_unlinkable_key_rotation(s: Scenario) -> None:
     """Each issue has a value of its own, and values under an older key stay valid after a new one is in use."""
@@ -91,11 +103,12 @@ def _rotation(s: Scenario) -> None:
     for user in frozen:
         user.freeze()
     before = {user.name: user.key for user in users}
-    s.system.rotate_keys()
-    s.step("a new key is in use: everybody comes again with values under the old one")
-    for user in (*users, *frozen):
-        s.scramble()
-        user.visit(new_connection=True)
+    for _ in range(ROTATIONS):
+        s.system.rotate_keys()
+        s.step("a new key is in use: everybody comes again with values under the old one")
+        for user in (*users, *frozen):
+            s.scramble()
+            user.visit(new_connection=True)
     changed = sum(user.key != before[user.name] for user in users)
     s.observe(f"{changed} of {len(users)} users were given a new value after the rotation")
     s.step("and new users get values under the new one")

@@ -16,7 +16,7 @@ from limpet import (
 )
 from limpet.harness.model.contract.stated import must
 from limpet.harness.model.cookies import parse_cookie_headers
-from limpet.harness.model.oracle.exchanges import cookie_names
+from limpet.harness.model.oracle.exchanges import ODD, cookie_names
 from limpet.harness.model.statistics import never_leaves
 
 COOKIES = ("lb-cookie", "app-cookie")
@@ -26,7 +26,14 @@ EACH = 2
 REPEATS = 3
 
 
-@behaviour("invalidation.no-cookie", affinities=COOKIES, variants=("dropped", "disabled"), alone=True)
+@behaviour(
+    "invalidation.no-cookie",
+    affinities=COOKIES,
+    variants=("dropped", "disabled"),
+    alone=True,
+    error_rate=1e-6,
+    budget=180,
+)
 def test_no_cookie(s: Scenario) -> None:
     """Whoever sends no cookie, because it was dropped or cookies are off, is balanced anew at every request."""
     if s.variant == "dropped":
@@ -60,8 +67,10 @@ def test_no_cookie(s: Scenario) -> None:
 @behaviour(
     "invalidation.duplicate-cookies",
     affinities=COOKIES,
-    variants=("same-value", "different-values"),
-    certainty="one violation is enough; no luck can break it",
+    variants=("same-value", "different-values", "first-is-dead"),
+    error_rate=0.0,
+    budget=180,
+    sees=0.32,
 )
 def test_duplicate_cookies(s: Scenario) -> None:
     """Two cookies of the name: with one value the pin holds, with two the documented one decides."""
@@ -76,6 +85,9 @@ def test_duplicate_cookies(s: Scenario) -> None:
                 s.scramble()
                 kept += user.visit(cookie="; ".join([_pair(s, user)] * 2)).backend == home
         s.observe(f"{kept} of {REPEATS * len(users)} requests that carried the cookie twice met their user's backend")
+        return
+    if s.variant == "first-is-dead":
+        _first_is_dead(s, users)
         return
     pairs = [(one, other) for one in users for other in users if one.backend != other.backend][: 2 * EACH]
     homes = {user.name: user.backend for user in users}
@@ -94,6 +106,29 @@ def test_duplicate_cookies(s: Scenario) -> None:
         raise Observed(f"of two different cookies the first decided {first} times, the last {last}, neither {other}")
 
 
+def _first_is_dead(s: Scenario, users: list[Client]) -> None:
+    """Only where a sentence names this very variant: many products go by the first cookie, whatever it is worth."""
+    loaded = s.system.loaded
+    named = any(
+        "invalidation.duplicate-cookies[first-is-dead]" in each.behaviours
+        for each in loaded.catalogue.requirements(loaded.profile_name, "invalidation.duplicate-cookies[first-is-dead]")
+    )
+    kept = 0
+    for user in users:
+        home, pair = user.backend, _pair(s, user)
+        for _ in range(2 * REPEATS):
+            s.scramble()
+            exchange = user.visit(cookie=f"{pair.partition('=')[0]}=limpet-nowhere; {pair}", note=ODD)
+            kept += exchange.backend == home
+            if named and exchange.backend:
+                text = f"{user.name}, pinned to {home}, sent a dead cookie before the live one: {exchange.backend}"
+                s.expect(exchange.backend == home, Kind.COOKIE_IGNORED, text, exchange)
+    seen = f"behind a dead cookie of its name the live one decided {kept} of {2 * REPEATS * len(users)} times"
+    if not named:
+        raise Observed(seen)
+    s.observe(seen)
+
+
 def _pair(s: Scenario, user: Client) -> str:
     """``name=value`` of the cookie that the balancer goes by; of twins the first."""
     wanted = cookie_names(s.contract)
@@ -105,7 +140,13 @@ def _pair(s: Scenario, user: Client) -> str:
     return found[0]
 
 
-@behaviour("invalidation.replay", affinities=COOKIES)
+@behaviour(
+    "invalidation.replay",
+    affinities=COOKIES,
+    error_rate=0.0,
+    budget=50,
+    certainty="what is seen is shown, not judged; but the oracle judges every request",
+)
 def test_replay(s: Scenario) -> None:
     """Somebody else, from another address and with another browser, sends a user's cookie: who answers?"""
     users = [user for group in s.pinned_to_each(EACH).values() for user in group]

@@ -123,6 +123,8 @@ class Binding:
         if not over:
             self.born = min(self.born, before.born)
             self.born_late, self.reborn = before.born_late, before.reborn
+        else:  # the session that goes on now may have begun when that first became possible
+            self.born = min(self.born, before.reborn)
         self.former = (self.former | before.former | lost) - {backend}
         self.confirmed = backend in before.homes and not lost - {backend}
         self.first = self.first or before.first

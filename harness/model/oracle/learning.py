@@ -101,7 +101,7 @@ def _issued(
         if before.bound:
             over = rules.lifetime.surely_over(before, exchange)
             binding.inherit(before, exchange.backend, rules.lost(before, exchange), over=over)
-            if len(allowed.backends) > 1:
+            if len(allowed.backends) > 1 and not over:
                 binding.reborn = min(binding.reborn, exchange.lab_begin)
 
 

@@ -125,3 +125,41 @@ def test_who_comes_back_after_the_end_by_every_clock_begins_a_session_of_full_le
     tale.offset = 202.0
     tale.ask(3.0, "m", "b")
     assert kinds(tale.judge(contract(duration=duration))) == []
+
+
+ABSOLUTE: dict[str, Any] = {"value": "100s", "clock": "absolute", "kept_by": "balancer"}
+
+
+@pytest.mark.parametrize(("verb", "word"), [("kill", "unhealthy"), ("remove", "removed")])
+def test_a_new_pin_after_a_loss_begins_its_own_time_and_a_later_use_is_no_other_beginning(
+    tale: Tale, verb: Any, word: str
+) -> None:
+    tale.ask(0.0, None, "a", sets="k1")
+    tale.do(60.0, verb, "a")
+    tale.ask(80.0, "k1", "b", sets="k2")
+    tale.ask(120.0, "k2", "b", sets="k3")
+    tale.ask(185.0, "k3", "c", sets="k4")
+    reaction: dict[str, Any] = {word: "repin"}
+    assert kinds(tale.judge(contract(duration=ABSOLUTE, **reaction))) == []
+
+
+def test_a_visit_at_the_very_end_may_have_begun_the_next_session(tale: Tale) -> None:
+    tale.ask(0.0, None, "a", sets="k1")
+    tale.ask(100.3, "k1", "a", sets="k2")
+    tale.ask(103.0, "k2", "a", sets="k3")
+    tale.ask(200.8, "k3", "c", sets="k4")
+    assert kinds(tale.judge(contract(duration=ABSOLUTE, unhealthy="repin"))) == []
+
+
+def test_the_early_end_of_a_later_session_is_seen(tale: Tale) -> None:
+    promised = contract(duration=ABSOLUTE, unhealthy="repin")
+    tale.ask(0.0, None, "a", sets="k1")
+    tale.ask(150.0, "k1", "b", sets="k2")
+    tale.ask(200.0, "k2", "b", sets="k3")
+    tale.ask(220.0, "k3", "c", sets="k4")
+    assert len(tale.judge(promised).violations) == 1
+    tale.records[-4:] = []
+    tale.ask(240.0, "k2", "b", sets="k3")
+    tale.ask(300.0, "k3", "c", sets="k4")
+    tale.ask(390.0, "k4", "a", sets="k5")
+    assert [each.request for each in tale.judge(promised).violations] == ["r7"]
