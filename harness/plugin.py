@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limpet.harness.engine.behaviour import ATTRIBUTE, Behaviour
+from limpet.harness.model.errors import UsageFault
 from limpet.harness.model.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 OPTIONS = pytest.StashKey["Options"]()
 SESSION = pytest.StashKey["RunSession"]()
+FACE = pytest.StashKey[bool]()
+"""Set where `limpet run` drives pytest and says itself what is wrong."""
 
 
 class BrokenPromise(AssertionError):
@@ -107,6 +110,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError("limpet runs its scenarios side by side itself; leave out -n")
     if getattr(option, "usepdb", False):
         raise pytest.UsageError("limpet's scenarios run in threads, where --pdb cannot stop them; leave it out")
+    if FACE not in session.config.stash:
+        try:
+            run_session(session.config).check_names(whole=False)
+        except UsageFault as fault:
+            raise pytest.UsageError(str(fault)) from None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ from limpet.harness.engine.plan import matches
 from limpet.harness.model.contract.validation import nearest
 from limpet.harness.model.errors import HarnessFault, LimpetFault, UsageFault
 from limpet.harness.model.verdict import ExitCode
-from limpet.harness.plugin import OPTIONS, SESSION, BehaviourItem
+from limpet.harness.plugin import FACE, OPTIONS, SESSION, BehaviourItem
 from limpet.harness.session import RunSession
 
 
@@ -32,6 +32,7 @@ class Face:
         """Takes pytest's terminal away: limpet's own report speaks."""
         config.stash[OPTIONS] = self._run.options
         config.stash[SESSION] = self._run
+        config.stash[FACE] = True
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
@@ -49,10 +50,11 @@ class Face:
         """A glob that matches nothing is a mistake, and a run without what it meant would look like success.
 
         Raises:
-            UsageFault: one of --behaviour or --require matches nothing.
+            UsageFault: one of --behaviour or --require matches nothing, or a requirement names no behaviour.
         """
         if self._faults:
             return
+        self._run.check_names(whole=True)
         jobs = [item.job for item in session.items if isinstance(item, BehaviourItem)]
         valid = {*self._run.behaviours} | {job.name for job in jobs}
         for option, globs in (("--behaviour", self._run.options.behaviours), ("--require", self._run.options.require)):

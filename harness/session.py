@@ -10,16 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 import limpet
 from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
-from limpet.harness.engine.plan import Job, plan
+from limpet.harness.engine.plan import Job, known_names, plan
 from limpet.harness.model.errors import SetupFault, UsageFault
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
-from limpet.harness.model.verdict import ExitCode, Gate, Judgement, Result, judge_run
-from limpet.harness.targets.load import LoadedTarget, load, names
+from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
+from limpet.harness.targets.load import LoadedTarget, check_behaviours, load, names
 from limpet.harness.targets.override import Override
 from limpet.harness.targets.running import version_of
 
@@ -104,6 +103,18 @@ class RunSession:
             )
         return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
 
+    def check_names(self, *, whole: bool) -> None:
+        """Sees that the catalogues' requirements name behaviours that exist.
+
+        Args:
+            whole: everything there is was collected; else the bundled suites are looked at too.
+
+        Raises:
+            UsageFault: some do not, with every one of them.
+        """
+        there = [*self.behaviours.values(), *(() if whole else behaviours((SUITES,)))]
+        check_behaviours([(each.source, each.catalogue) for each in self.loaded], known_names(there))
+
     def start(self, jobs: Sequence[Job]) -> Crew:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
@@ -131,14 +142,8 @@ class RunSession:
         runner.drain()
         runner.close()
         results = runner.results
-        self.judgement = judge_run(results, self.gates(results), strict=self.options.strict)
-        if interrupted and self.judgement.code is ExitCode.HELD:
-            # What was not run would have had its say: a run cut short is no success.
-            reasons = (
-                *self.judgement.reasons,
-                f"interrupted: {len(results)} of {runner.planned} scenarios have a verdict",
-            )
-            self.judgement = msgspec.structs.replace(self.judgement, code=ExitCode.UNDECIDED, reasons=reasons)
+        cut_from = runner.planned if interrupted else None
+        self.judgement = judge_run(results, self.gates(results), strict=self.options.strict, cut_from=cut_from)
         self._emit(RunFinished(results, self.judgement, runner.wall, runner.waited, interrupted))
         return self.judgement
 

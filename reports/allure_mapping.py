@@ -11,6 +11,7 @@ import msgspec
 from limpet.harness.model.events import TargetInfo
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.reports.evidence import (
+    certainty,
     cost,
     curl_text,
     emulation_note,
@@ -160,7 +161,7 @@ def _description(result: Result) -> str:
         seen = f" (see {', '.join(paths)})" if paths else ""
         parts.append(f"{requirement_line(requirement)}{seen}")
     parts += [f"Observed: {one_line(each)}" for each in result.observations]
-    parts += [plain(result.certainty), f"Cost: {cost(result)}."]
+    parts += [certainty(result), f"Cost: {cost(result)}."]
     return "\n\n".join(_literal(part) for part in parts if part)
 
 

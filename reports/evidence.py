@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from limpet.harness.model.events import TargetInfo
@@ -76,7 +77,31 @@ def is_link(source: str) -> bool:
 def cost(result: Result) -> str:
     """Requests, deciding requests, seconds waited and run, on one line."""
     seconds = f"{result.waited:.1f} s waited, {result.wall:.1f} s in all"
-    return f"{result.requests} requests, {result.decided} decisive; {seconds}"
+    most = f" of at most {result.budget}" if result.budget is not None else ""
+    return f"{result.requests}{most} requests, {result.decided} decisive; {seconds}"
+
+
+def certainty(result: Result) -> str:
+    """How sure the verdict is, in sentences: its error rate, what would have shown, and what else the check says."""
+    parts = []
+    if result.error_rate is not None:
+        luck = f"is at most {result.error_rate:g}" if result.error_rate else "is 0: no luck is involved"
+        parts.append(f"The probability of a false accusation {luck}.")
+    if result.smallest_visible is not None:
+        parts.append(f"Faults in {share(result.smallest_visible)} of what was decided would have shown with 95 %.")
+    elif result.sees is not None:
+        parts.append(f"Made to see faults in {share(result.sees)} of the answers with 95 %.")
+    if result.certainty:
+        said = plain(result.certainty)
+        parts.append(f"{said[0].upper()}{said[1:]}")
+    return " ".join(parts)
+
+
+def share(rate: float) -> str:
+    """A share for people, never said smaller than it is: ``3.9 %``."""
+    percent = rate * 100
+    digits = 0 if percent >= 10 else 1 if percent >= 1 else 2
+    return f"{math.ceil(percent * 10**digits - 1e-9) / 10**digits:g} %"
 
 
 def requirement_line(requirement: RequirementRef) -> str:

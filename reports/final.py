@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _TRAIL = 6
 _DETAIL = 12
 _WIDE = 100
 _QUIET = {Verdict.HELD, Verdict.NOT_PROMISED}
+_AS_IT_SHOULD = {*_QUIET, Verdict.OBSERVED}
+"""Rows that nobody has to look at; over several targets they are only counted."""
 
 
 class Voice:
@@ -67,20 +70,53 @@ class Voice:
 
 
 def show_run(voice: Voice, run: Run, *, written: Iterable[Path], verbosity: int = 1) -> None:
-    """Print everything: tables, evidence, summary, reasons, paths."""
+    """Print everything: tables, or for several targets (without -v) counts and what stands out; evidence; summary."""
+    if run.interrupted:
+        voice.blank()
+        voice.say("interrupted: what follows is what was known by then", style="bold yellow")
+    brief = len(run.sections) > 1 and verbosity < 2
     for section in run.sections:
-        _show_section(voice, section, verbosity)
+        (_show_brief if brief else _show_section)(voice, section, verbosity)
+    if brief:
+        voice.blank()
+        voice.say(
+            "Rows that are held, observed or not promised are only counted here: -v shows all of them.", style="dim"
+        )
     _show_trouble(voice, run, verbosity)
     for result in run.broken:
         _show_broken(voice, result, verbosity)
     _show_end(voice, run, written)
 
 
-def _show_section(voice: Voice, section: Section, verbosity: int) -> None:
+def _show_head(voice: Voice, section: Section) -> None:
     voice.blank()
     voice.say(section.info.title or section.info.name, style="bold underline")
     voice.say(section.subtitle, style="dim")
     voice.say(section.summary if section.rows else "nothing was run")
+
+
+def _show_brief(voice: Voice, section: Section, verbosity: int) -> None:
+    """One line for each theme, and beneath it the rows that somebody has to look at; with -q those alone."""
+    _show_head(voice, section)
+    themes = list(dict.fromkeys(row.theme for row in section.rows))
+    width = max(map(cell_len, themes), default=0)
+    for theme in themes:
+        rows = [row for row in section.rows if row.theme == theme]
+        if verbosity:
+            found = Counter(each.verdict for row in rows for each in row.results)
+            counts = Text(", ").join(
+                voice.text(f"{found[verdict]} {verdict}", "" if verdict in _AS_IT_SHOULD else look.style)
+                for verdict, look in LOOKS.items()
+                if found[verdict]
+            )
+            line = Text.assemble("  ", voice.text(one_line(theme).ljust(width + 2)), counts)
+            voice.console.print(Padding(line, 0, expand=False))
+        if shown := [row for row in rows if row.verdict not in _AS_IT_SHOULD]:
+            _stack(voice, shown, verbosity, indent=4 if verbosity else 2)
+
+
+def _show_section(voice: Voice, section: Section, verbosity: int) -> None:
+    _show_head(voice, section)
     shown = [row for row in section.rows if row.verdict not in _QUIET or (verbosity and row.verdict is Verdict.HELD)]
     if verbosity > 1:
         shown = [Row(each.name, each.verdict, (each,)) for row in shown for each in row.results]
@@ -114,11 +150,11 @@ def _table(voice: Voice, rows: list[Row], verbosity: int) -> Table:
     return table
 
 
-def _stack(voice: Voice, rows: list[Row], verbosity: int) -> None:
+def _stack(voice: Voice, rows: list[Row], verbosity: int, *, indent: int = 0) -> None:
     """The same on a narrow console: a reason that does not fit behind its verdict goes beneath it."""
     for row in rows:
         look = LOOKS[row.verdict]
-        head = voice.text(f"{voice.mark(look)} ", look.style)
+        head = voice.text(f"{' ' * indent}{voice.mark(look)} ", look.style)
         head.append_text(voice.text(f"{one_line(row.behaviour)}  "))
         head.append_text(voice.text(str(row.verdict), look.style))
         why = _why(row)
@@ -129,7 +165,7 @@ def _stack(voice: Voice, rows: list[Row], verbosity: int) -> None:
             voice.console.print(head, no_wrap=True, overflow=voice.overflow)
         else:
             voice.console.print(head)
-            voice.say(why, indent=4)
+            voice.say(why, indent=indent + 4)
 
 
 def _why(row: Row) -> str:
@@ -170,6 +206,8 @@ def _show_broken(voice: Voice, result: Result, verbosity: int) -> None:
         _show_violation(voice, violation, verbosity)
     if (left := len(result.violations) - limit) > 0:
         voice.say(f"and {left} more violations (all of them in conformance.json)", style="dim", indent=2)
+    for line in result.detail.splitlines():
+        voice.say(line, indent=2)
     if curl := curl_text(result):
         voice.say("without limpet:", indent=2)
         voice.literal(curl, indent=4)
@@ -190,8 +228,6 @@ def _show_violation(voice: Voice, violation: Violation, verbosity: int) -> None:
 
 def _show_end(voice: Voice, run: Run, written: Iterable[Path]) -> None:
     voice.blank()
-    if run.interrupted:
-        voice.say("interrupted: what is shown is what was known by then", style="bold yellow")
     code = run.judgement.code
     for reason in run.judgement.reasons:
         voice.say(reason)

@@ -12,7 +12,16 @@ import msgspec
 from markupsafe import Markup
 
 from limpet.harness.model.verdict import Verdict
-from limpet.reports.evidence import cost, curl_text, emulation_note, facts, is_link, requirement_line, strength_note
+from limpet.reports.evidence import (
+    certainty,
+    cost,
+    curl_text,
+    emulation_note,
+    facts,
+    is_link,
+    requirement_line,
+    strength_note,
+)
 from limpet.reports.looks import LOOKS, Look
 from limpet.reports.run import AtTheEnd, Row, Run
 from limpet.reports.text import one_line, plain, write_atomically
@@ -57,7 +66,8 @@ def render(run: Run) -> str:
     )  # fmt: skip
     environment.filters.update(
         look=_look, link=is_link, facts=facts, cost=cost, curl=curl_text, requirement=requirement_line,
-        emulation=emulation_note, href=_href, opened=_opened, breakable=_breakable, strength=strength_note,
+        certainty=certainty, emulation=emulation_note, href=_href, opened=_opened, breakable=_breakable,
+        strength=strength_note,
     )  # fmt: skip
     script = loader.get_source(environment, "report.js.j2")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -74,6 +74,8 @@ def _broken(result: Result) -> str:
         parts.append("\n".join(_requirement(number, result) for number in range(len(result.requirements))))
     if evidence := violations_text(result):
         parts.append(_code(evidence, "text"))
+    if result.detail:
+        parts.append("\n".join(f"- {_words(line)}" for line in plain(result.detail).splitlines()))
     if curl := curl_text(result):
         parts += ["Without limpet:", _code(curl)]
     return "\n\n".join(parts)

@@ -49,6 +49,7 @@ class Section(msgspec.Struct, frozen=True):
 
     info: TargetInfo
     rows: tuple[Row, ...]
+    interrupted: bool = False
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -57,8 +58,8 @@ class Section(msgspec.Struct, frozen=True):
 
     @property
     def summary(self) -> str:
-        """``held 12 of 14 promised, …``, for this target alone."""
-        return summarize(self.results)
+        """``held 12 of 14 promised, …``, for this target alone; of an interrupted run: what was known by then."""
+        return ("so far " if self.interrupted else "") + summarize(self.results)
 
     @property
     def subtitle(self) -> str:
@@ -82,7 +83,7 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def sections(self) -> tuple[Section, ...]:
         """One section for each target, in the order of the plan; targets without any result included."""
-        return tuple(Section(info, rows_of(_concerning(info, self))) for info in self.started.targets)
+        return tuple(Section(info, rows_of(_concerning(info, self)), self.interrupted) for info in self.started.targets)
 
     @property
     def broken(self) -> tuple[Result, ...]:

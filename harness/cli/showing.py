@@ -57,16 +57,25 @@ def _startable(name: str) -> str:
 @click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
               help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
 def behaviours(suites: tuple[Path, ...]) -> int:
-    """List what limpet can check and what each check needs."""
+    """List what limpet can check, what each check needs, and how sure it is.
+
+    At most so many requests are sent for one variant, a right balancer is accused with at most that probability, and
+    faults in that share of the answers are found with 95 %.
+    """
     from limpet.harness.cli.tables import show_table
     from limpet.harness.engine.collecting import SUITES, behaviours
+    from limpet.reports.evidence import share
 
     rows = []
     for each in behaviours((SUITES, *suites)):
         needs = [*each.needs, *([f"layer {each.layers[0]}"] if len(each.layers) == 1 else [])]
         fields = [f"promises {', '.join(each.fields)}"] if each.fields else []
-        rows.append((each.id, each.doc, "; ".join([*filter(None, [", ".join(needs)]), *fields])))
-    show_table(("behaviour", "what it checks", "needs"), rows)
+        touches = [] if each.touches == "nothing" else [f"touches {each.touches}"]
+        luck = f"{each.error_rate:g}" if each.error_rate else "0"
+        sees = "" if each.sees is None else f", sees {share(each.sees)}"
+        asks = "; ".join([*filter(None, [", ".join(needs)]), *touches, *fields])
+        rows.append((each.id, each.doc, asks, f"{each.budget} requests, error rate {luck}{sees}"))
+    show_table(("behaviour", "what it checks", "needs", "states"), rows)
     return 0
 
 

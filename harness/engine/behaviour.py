@@ -24,6 +24,11 @@ Weights = Sequence[int] | Mapping[str, Sequence[int]]
 ATTRIBUTE = "__limpet_behaviour__"
 EQUAL = (1, 1, 1)
 
+ERROR_RATE = 1e-6
+"""The largest probability with which a behaviour may accuse a right balancer."""
+CONFIDENCE = 0.95
+"""The probability with which a fault of the share that a behaviour ``sees`` is found."""
+
 
 @dataclass(frozen=True)
 class Special:
@@ -50,13 +55,20 @@ class Behaviour:
         affinities: the modes it is about; empty for all.
         waits: whether it waits for the affinity clock; such scenarios start first.
         weights: the weights of the deployment's backends, in order; or such a list for each variant that has its own.
-        certainty: error rate and smallest visible fault, in words.
+        error_rate: the probability of a false accusation by one run of one variant; 0.0 where no luck is involved.
+        budget: how many requests one run of one variant sends at the most.
+        sees: the smallest share of faulty answers that its samples show with a probability of `CONFIDENCE`; None where
+            no such share can be said: it looks at a single fact, or judges nothing.
+        certainty: what these three do not say, in words.
         unless: why a contract that states all the fields promises nothing here ("" when it does).
         special: variants that need or touch more than the others.
     """
 
     id: str
     test: Test
+    error_rate: float
+    budget: int
+    sees: float | None = None
     fields: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     touches: Touches = "nothing"
@@ -124,6 +136,9 @@ F = TypeVar("F", bound=Test)
 def behaviour(
     name: str,
     *,
+    error_rate: float,
+    budget: int,
+    sees: float | None = None,
     fields: Sequence[str] = (),
     needs: Sequence[Need] = (),
     touches: Touches = "nothing",
@@ -138,12 +153,25 @@ def behaviour(
     unless: Unless | None = None,
     special: Mapping[str, Special] | None = None,
 ) -> Callable[[F], F]:
-    """Marks a test function as the check of one behaviour; see `Behaviour` for the arguments."""
+    """Marks a test function as the check of one behaviour; see `Behaviour` for the arguments.
+
+    Raises:
+        ValueError: an error rate above `ERROR_RATE`, a budget below 0 or a share outside (0, 1].
+    """
+    if not 0 <= error_rate <= ERROR_RATE:
+        raise ValueError(f"{name}: an error_rate of {error_rate:g} is not between 0 and {ERROR_RATE:g}")
+    if budget < 0:
+        raise ValueError(f"{name}: a budget of {budget} requests is none")
+    if sees is not None and not 0 < sees <= 1:
+        raise ValueError(f"{name}: sees={sees:g} is no share of the answers")
 
     def mark(test: F) -> F:
         spec = Behaviour(
             id=name,
             test=test,
+            error_rate=error_rate,
+            budget=budget,
+            sees=sees,
             fields=tuple(fields),
             needs=tuple(needs),
             touches=touches,

@@ -149,7 +149,9 @@ def _absorb(scenario: Scenario, child: Scenario) -> None:
         child.broken(Kind.ERROR, f"the copy's process ended; its last lines: {child.system.target.last_lines()}")
     verdicts = child.judge()
     scenario.violations += [*child.violations, *verdicts.violations]
-    scenario.decided += child.decided + verdicts.decided
+    scenario.decided += verdicts.decided
+    scenario.decide_together(child.decided, child.visible)
+    scenario.controls += child.controls
     scenario.observations += child.observations
     for text in child.certainties:
         scenario.certain(text)

@@ -270,11 +270,11 @@ class Deployment:
         backend = self._backend(name)
         with self._ground.timeline.patience():
             backend.kill()
-        self._await_notice(name, up=False)
+        rests = self._await_notice(name, up=False)
         with self._ground.timeline.patience():
             backend.revive()
-        self._await_notice(name, up=True)
-        self._tell("replace", begin, time.monotonic(), name)
+        rests += self._await_notice(name, up=True)
+        self._tell("replace", begin, time.monotonic(), name, rests=rests)
 
     # What happens to the balancer.
 
@@ -340,25 +340,30 @@ class Deployment:
         since = time.monotonic()
         for name in names:
             if settle:
-                self._await_notice(name, up=up or (verb == "health" and value < 400), since=since, meanwhile=meanwhile)
-                self._tell(verb, begin, time.monotonic(), name, value)
+                healthy = up or (verb == "health" and value < 400)
+                rests = self._await_notice(name, up=healthy, since=since, meanwhile=meanwhile)
+                self._tell(verb, begin, time.monotonic(), name, value, rests)
             else:
-                self._tell(verb, begin, since + self.loaded.target.timing.down_noticed.value, name, value)
+                noticed = since + self.loaded.target.timing.down_noticed.value
+                self._tell(verb, begin, noticed, name, value, ("down_noticed",))
 
-    def _await_notice(self, name: str, *, up: bool, since: float | None = None, meanwhile: Meanwhile = None) -> None:
-        """Returns when the balancer is seen to know, or when its time for that is over."""
+    def _await_notice(
+        self, name: str, *, up: bool, since: float | None = None, meanwhile: Meanwhile = None
+    ) -> tuple[str, ...]:
+        """Returns when the balancer is seen to know, or when its time for that is over: then the name of that time."""
         timing = self.loaded.target.timing
         begin = time.monotonic() if since is None else since
         deadline = begin + (timing.up_noticed.value if up else timing.down_noticed.value)
         while (left := deadline - time.monotonic()) > 0:
             known = self.target.noticed(name, up=up)
             if known:
-                return
+                return ()
             if meanwhile is not None:
                 meanwhile()
             idle = known is None and meanwhile is None
             pause = max(_LOOK_AGAIN, (time.monotonic() - begin) / 10)
             self._ground.timeline.wait(left if idle else min(left, pause))
+        return ("up_noticed" if up else "down_noticed",)
 
     def _changed(self, name: str, **changes: int | bool) -> list[Member]:
         return [replace(each, **changes) if each.name == name else each for each in self.target.members]  # type: ignore[arg-type]
@@ -369,22 +374,24 @@ class Deployment:
         begin = time.monotonic()
         with self._ground.timeline.patience():
             self.target.apply(members, affinity_enabled=self.target.affinity_enabled)
-        if up:
-            self._await_notice(name, up=True)
+        rests = self._await_notice(name, up=True) if up else ()
         self._lag()
-        self._tell(verb, begin, time.monotonic(), name, value)
+        self._tell(verb, begin, time.monotonic(), name, value, (*rests, "apply_settles"))
 
     def _balancer(self, verb: ControlVerb, act: Callable[[], None]) -> None:
         begin = time.monotonic()
         with self._ground.timeline.patience():
             act()
         self._lag()
-        self._tell(verb, begin, time.monotonic())
+        self._tell(verb, begin, time.monotonic(), rests=("apply_settles",))
 
     def _lag(self) -> None:
         self._ground.timeline.wait(self.loaded.target.timing.apply_settles.value)
 
-    def _tell(self, verb: ControlVerb, begin: float, done: float, name: str = "", value: float = 0.0) -> None:
-        record = Control(verb=verb, t=begin, done=done, backend=name, value=value, offset=self.offset)
+    def _tell(
+        self, verb: ControlVerb, begin: float, done: float, name: str = "", value: float = 0.0,
+        rests: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        record = Control(verb=verb, t=begin, done=done, backend=name, value=value, offset=self.offset, rests_on=rests)
         for listener in self._listeners:
             listener(record)

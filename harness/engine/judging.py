@@ -9,13 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from limpet.harness.engine.behaviour import CONFIDENCE
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.recorder import HistoryRecorder
+from limpet.harness.engine.resting import rests_on
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.errors import SetupFault, TargetFault, UsageFault
+from limpet.harness.model.statistics import smallest_visible_rate
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.harness.model.violation import Kind, Violation
 
@@ -69,6 +72,7 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
         observations=tuple(scenario.observations),
         steps=tuple(sorted(scenario.steps, key=lambda step: step.t)),
         decided=findings.decided,
+        smallest_visible=_smallest_visible(job, scenario, findings),
         requests=recorder.requests,
         waited=scenario.waited,
         wall=time.monotonic() - begin,
@@ -93,6 +97,9 @@ def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result
         plays=loaded.plays,
         doc=job.behaviour.doc,
         requirements=job.requirements,
+        error_rate=job.behaviour.error_rate,
+        budget=job.behaviour.budget,
+        sees=job.behaviour.sees,
         **more,  # type: ignore[arg-type]
     )
 
@@ -130,7 +137,9 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
     violations = [*scenario.violations, *verdicts.violations]
     decided = scenario.decided + verdicts.decided
     if violations:
-        return Findings(Verdict.BROKEN, _headline(violations), tuple(_first(violations)), decided)
+        timing = deployment.loaded.target.timing
+        rests = rests_on(timing, scenario.controls, violations, waited=scenario.waited > 0)
+        return Findings(Verdict.BROKEN, _headline(violations), tuple(_first(violations)), decided, rests)
     if instead is not None:
         return replace(instead, decided=decided)
     if not decided:
@@ -138,6 +147,15 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
     return Findings(Verdict.HELD, f"{decided} of {scenario.requests} requests could have shown otherwise"
                     if decided <= scenario.requests else f"{decided} samples could have shown otherwise",
                     (), decided)  # fmt: skip
+
+
+def _smallest_visible(job: Job, scenario: Scenario, findings: Findings) -> float | None:
+    """The smallest share of faulty answers that what was decided would have shown; None where nobody can say."""
+    if findings.verdict is not Verdict.HELD:
+        return None
+    if scenario.visible is not None:
+        return scenario.visible  # one test over many samples, none of which could have shown anything alone
+    return None if job.behaviour.sees is None else smallest_visible_rate(findings.decided, CONFIDENCE)
 
 
 def _headline(violations: list[Violation]) -> str:

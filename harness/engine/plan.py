@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from limpet.harness.engine.behaviour import Behaviour, Need
+from limpet.harness.model.contract.catalogue import Known
 from limpet.harness.model.verdict import RequirementRef, Verdict
 from limpet.harness.targets.abilities import why_not
 from limpet.harness.targets.load import LoadedTarget
@@ -76,6 +77,11 @@ def matches(glob: str, job: Job) -> bool:
     # Brackets are literal here: people write failover.modes[hang], never character classes.
     pattern = glob.replace("[", "[[]")
     return fnmatch.fnmatchcase(job.name, pattern) or fnmatch.fnmatchcase(job.behaviour.id, pattern)
+
+
+def known_names(behaviours: Iterable[Behaviour]) -> Known:
+    """The behaviours by name, each with its variants: what a requirement may name."""
+    return {each.id: None if callable(each.variants) else tuple(each.variants) for each in behaviours}
 
 
 def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:

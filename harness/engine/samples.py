@@ -105,6 +105,7 @@ def rebalanced(
     groups = [(name, found.stayed[name], found.answered[name]) for name in pinned]
     groups.append(("any backend", sum(found.stayed.values()), sum(found.answered.values())))
     able = False
+    visible: float | None = None
     for name, stays, count in groups:
         result = never_leaves(stays, count, largest_share(scenario), alpha)
         if result.rejected:
@@ -112,10 +113,11 @@ def rebalanced(
             scenario.broken(kind, f"{what}: pinned to {name}, {result.text}", shown)
             return
         able = result.able or able
+        visible = result.visible  # of all of them together, which comes last
         scenario.certain(result.text if name == "any backend" else f"limit on false accusation {ALPHA:g}")
     if not able:
         raise Inconclusive(f"only {groups[-1][2]} users were answered, too few to exclude luck")
-    scenario.decided += groups[-1][2]
+    scenario.decide_together(groups[-1][2], visible)
 
 
 def spread_as_declared(
@@ -152,4 +154,4 @@ def spread_as_declared(
     elif not result.able:
         raise Inconclusive(f"{what}: {result.text}")
     else:
-        scenario.decided += sum(counts.values())
+        scenario.decide_together(sum(counts.values()), result.visible)

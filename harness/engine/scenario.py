@@ -55,6 +55,8 @@ class Scenario(People):
         self.observations: list[str] = []
         self.certainties: list[str] = []
         self.decided = 0
+        self.visible: float | None = None
+        self.controls: list[Control] = []
         self.waited = 0.0
         self.members = system.names
         self._recorder = recorder
@@ -167,6 +169,18 @@ class Scenario(People):
         if text not in self.certainties:
             self.certainties.append(text)
 
+    def decide_together(self, samples: int, visible: float | None) -> None:
+        """Decides samples of which no single one could have shown a violation, only all of them together.
+
+        Args:
+            samples: how many.
+            visible: the smallest share of faulty ones that would have shown with 95 %; None where it is not known.
+        """
+        self.decided += samples
+        if visible is not None:
+            # Several such tests are as sharp as the bluntest of them.
+            self.visible = max(visible, self.visible or 0.0)
+
     def broken(self, kind: Kind, text: str, exchange: Exchange | None = None, **evidence: str) -> None:
         """Notes a violation; ``exchange`` is the request that shows it, where one alone does."""
         self.decided += 1
@@ -224,6 +238,7 @@ class Scenario(People):
 
     def _control(self, control: Control) -> None:
         self._recorder.add(control)
+        self.controls.append(control)
         number = f" {control.value:g}" if control.value else ""
         self.steps.append(Step(control.t - self._begin, f"{control.verb} {control.backend}{number}".strip()))
 

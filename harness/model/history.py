@@ -76,6 +76,7 @@ class Control(msgspec.Struct, frozen=True, tag="control", omit_defaults=True):
 
     ``backend`` is the one concerned, "" for the balancer itself. ``value`` is the verb's number: seconds for
     ``advance-clock`` and ``slow``, the HTTP status for ``status`` and ``health``, the new weight for ``weight``.
+    ``rests_on`` names the target's timing values that decided ``done``; what was read back from it needs none.
     """
 
     verb: ControlVerb
@@ -85,6 +86,7 @@ class Control(msgspec.Struct, frozen=True, tag="control", omit_defaults=True):
     value: float = 0.0
     detail: str = ""
     offset: float = 0.0
+    rests_on: tuple[str, ...] = ()
 
 
 class Note(msgspec.Struct, frozen=True, tag="note", omit_defaults=True):

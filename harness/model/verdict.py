@@ -81,7 +81,10 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The outcome of one behaviour, or one variant of it, on one target.
 
     ``decided`` counts the requests and samples that could have shown a violation; ``requests`` all that were sent;
-    ``waited`` and ``wall`` are seconds; ``certainty`` states error rate and smallest visible fault rate in words;
+    ``waited`` and ``wall`` are seconds. What the check states of itself: ``error_rate``, the probability that it
+    accuses a right balancer; ``budget``, the most requests that it sends; ``sees``, the smallest share of faulty
+    answers that it finds with 95 %. ``smallest_visible`` is that share for what this run really decided, where it held.
+    None where nothing is stated or can be said. ``certainty`` is what those do not say, in words;
     ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none).
     ``product`` is what really runs; ``plays`` is the product whose profile it is judged by, "" where that is the same
     one. ``emulation`` is set where it was set up to play that. Either way nothing is said about the product played.
@@ -105,6 +108,10 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     requests: int = 0
     waited: float = 0.0
     wall: float = 0.0
+    error_rate: float | None = None
+    budget: int | None = None
+    sees: float | None = None
+    smallest_visible: float | None = None
     certainty: str = ""
     history: str = ""
     detail: str = ""
@@ -161,8 +168,17 @@ _PROMISED = {Verdict.HELD, Verdict.BROKEN, Verdict.KNOWN_DEVIATION, Verdict.INCO
              Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR}  # fmt: skip
 
 
-def judge_run(results: Sequence[Result], gates: Sequence[Gate] = (), *, strict: bool = False) -> Judgement:
-    """The exit code of a run: 3 when nothing could start, else 1, 4, 3 (some rows), 5, 0, whichever applies first."""
+def judge_run(
+    results: Sequence[Result], gates: Sequence[Gate] = (), *, strict: bool = False, cut_from: int | None = None
+) -> Judgement:
+    """The exit code of a run: 3 when nothing could start, else 1, 4, 3 (some rows), 5, 0, whichever applies first.
+
+    Args:
+        results: what was found.
+        gates: what must be held.
+        strict: a broken *should* fails too.
+        cut_from: for an interrupted run, how many results it would have had; such a run is never a success.
+    """
     reasons: list[str] = []
     broken = [each for each in results if each.verdict is Verdict.BROKEN and (strict or not each.only_should)]
     harness = [each for each in results if each.verdict is Verdict.HARNESS_ERROR]
@@ -191,7 +207,16 @@ def judge_run(results: Sequence[Result], gates: Sequence[Gate] = (), *, strict: 
         reasons.append("nothing was checked")
     else:
         code = ExitCode.HELD
-    return Judgement(code, tuple(reasons + gated), summarize(results))
+    summary = summarize(results)
+    if cut_from is not None:
+        # What is not promised needs no run and has its verdict at once: it would make little look like much.
+        silent = sum(each.verdict is Verdict.NOT_PROMISED for each in results)
+        cut = f"interrupted, {len(results) - silent} of {max(cut_from, len(results)) - silent} planned rows judged"
+        summary = f"{cut}: {summary}"
+        if code is ExitCode.HELD:
+            code = ExitCode.UNDECIDED
+            reasons.append("interrupted: what was not judged may be broken")
+    return Judgement(code, tuple(reasons + gated), summary)
 
 
 def _missed(gate: Gate, results: Sequence[Result]) -> str:

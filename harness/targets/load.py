@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import limpet
 from limpet.harness.model.contract import Catalogue, Contract
+from limpet.harness.model.contract.catalogue import Known
 from limpet.harness.model.contract.validation import nearest, parse
 from limpet.harness.model.errors import UsageFault
 from limpet.harness.targets import placeholders
@@ -37,6 +38,7 @@ class LoadedTarget:
         own: the promise that it was set up for; the same unless another profile was asked for.
         catalogue: the file that the judging profile comes from.
         override: what is started in its place (a faulty balancer).
+        source: where the catalogue was read.
     """
 
     target: Target
@@ -46,6 +48,7 @@ class LoadedTarget:
     own: Contract
     catalogue: Catalogue
     override: Override | None = None
+    source: Path = CATALOGUE
 
     @property
     def profile_name(self) -> str:
@@ -129,12 +132,36 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
         count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
         raise UsageFault("\n  ".join([count, *wrong]), where=str(file))
     files = list(_catalogue_files(directory, catalogue))
-    own_source, own_raw = _profile(read.profile, files, f"{file}: profile")
+    own_file, own_source, own_raw = _profile(read.profile, files, f"{file}: profile")
     own = narrow(own_raw, read.contract, profile=read.profile, where=str(file))
     if profile is None or profile == read.profile:
-        return LoadedTarget(read, directory, read.profile, own, own, own_source)
-    source, raw = _profile(profile, files, "--profile")
-    return LoadedTarget(read, directory, profile, narrow(raw, {}, profile=profile, where=""), own, source)
+        return LoadedTarget(read, directory, read.profile, own, own, own_source, source=own_file)
+    file, source, raw = _profile(profile, files, "--profile")
+    return LoadedTarget(read, directory, profile, narrow(raw, {}, profile=profile, where=""), own, source, source=file)
+
+
+def check_behaviours(catalogues: Iterable[tuple[Path, Catalogue]], known: Known) -> None:
+    """Sees that requirements name only behaviours that exist: no other name would ever be looked for.
+
+    Args:
+        catalogues: each with the file that it was read from; the same file may come again and again.
+        known: the behaviours of this run.
+
+    Raises:
+        UsageFault: with every unknown name, its file and its key.
+    """
+    wrong = {file: problems for file, each in catalogues if (problems := each.unknown_behaviours(known))}
+    if not wrong:
+        return
+    total = sum(map(len, wrong.values()))
+    count = "1 problem" if total == 1 else f"{total} problems"
+    place = "" if len(wrong) == 1 else "{}: "
+    lines = [place.format(file) + problem for file, problems in wrong.items() for problem in problems]
+    raise UsageFault(
+        "\n  ".join([count, *lines]),
+        where=", ".join(map(str, wrong)),
+        do="Correct the names; where they are behaviours of your own, give their suite too (--suite).",
+    )
 
 
 def _toml(file: Path) -> Table:
@@ -170,7 +197,7 @@ def _catalogue_files(directory: Path, more: Sequence[Path]) -> Iterator[Path]:
     yield from sorted(CATALOGUE.glob("*.toml"))
 
 
-def _profile(wanted: str, files: list[Path], where: str) -> tuple[Catalogue, Table]:
+def _profile(wanted: str, files: list[Path], where: str) -> tuple[Path, Catalogue, Table]:
     product, _, name = wanted.partition("/")
     known: list[str] = []
     for file in files:
@@ -181,7 +208,7 @@ def _profile(wanted: str, files: list[Path], where: str) -> tuple[Catalogue, Tab
             if name in source.profile:
                 profiles = raw["profile"]
                 assert isinstance(profiles, dict)
-                return source, profiles[name]
+                return file, source, profiles[name]
         known += _listed(raw)
     raise UsageFault(f'no profile "{wanted}"; {nearest(wanted, known)}', where=where)
 

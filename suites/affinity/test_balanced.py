@@ -32,7 +32,7 @@ KEPT_OF_TWO = 26
 BLOCK = 6
 ALPHA = 1e-6
 WEIGHTS = {"weighted": (1, 2, 3)}
-CERTAINTY = "false accusation at most 1e-6: only a spread worse than chance by the declared weights is rejected"
+CERTAINTY = "only a spread worse than chance by the declared weights is rejected"
 
 
 def _weightings(contract: Contract) -> list[str]:
@@ -52,6 +52,9 @@ def _weightings(contract: Contract) -> list[str]:
     variants=_weightings,
     weights=WEIGHTS,
     certainty=CERTAINTY,
+    error_rate=1e-6,
+    budget=540,
+    sees=0.3,
 )
 def test_no_key_is_balanced(s: Scenario) -> None:
     """Requests without the key are spread by the declared algorithm, and no user is recognised by anything else."""
@@ -90,6 +93,9 @@ def _kept(s: Scenario, users: list[Client], each: int) -> None:
     variants=_weightings,
     weights=WEIGHTS,
     certainty=CERTAINTY,
+    error_rate=1e-6,
+    budget=450,
+    sees=0.3,
 )
 def test_new_sessions_spread(s: Scenario) -> None:
     """First requests of many users follow the declared algorithm and weights."""

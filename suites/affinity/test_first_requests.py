@@ -10,7 +10,9 @@ AT_ONCE = 6
 AFTER = 5
 
 
-@behaviour("affinity.first-requests-race", certainty="one violation is enough; the race itself is only observed")
+@behaviour(
+    "affinity.first-requests-race", certainty="the race itself is only observed", error_rate=0.0, budget=150, sees=0.2
+)
 def test_first_requests_race(s: Scenario) -> None:
     """One new user, several first requests at once: how many pins that makes is observed; after it there is one."""
     made: list[int] = []

@@ -15,10 +15,8 @@ AT_ONCE = 8
 LONG = b"limpet\n" * 20000
 """Above 64 and 128 KiB, where proxies begin to keep bodies in files."""
 
-CERTAINTY = "one violation is enough; no luck of a right balancer can cause one"
 
-
-@behaviour("affinity.holds", certainty=CERTAINTY)
+@behaviour("affinity.holds", error_rate=0.0, budget=180, sees=0.04)
 def test_holds(s: Scenario) -> None:
     """All requests of one user reach one backend."""
     for name in s.names:
@@ -29,7 +27,7 @@ def test_holds(s: Scenario) -> None:
             user.visit(new_connection=s.contract.layer == 4)
 
 
-@behaviour("affinity.holds-across-connections", certainty=CERTAINTY)
+@behaviour("affinity.holds-across-connections", error_rate=0.0, budget=200, sees=0.08)
 def test_holds_across_connections(s: Scenario) -> None:
     """A new TCP connection for each request: the same backend."""
     for name in s.names:
@@ -40,7 +38,7 @@ def test_holds_across_connections(s: Scenario) -> None:
             user.visit(new_connection=True)
 
 
-@behaviour("affinity.holds-within-connection", layers=(7,), certainty=CERTAINTY)
+@behaviour("affinity.holds-within-connection", layers=(7,), error_rate=0.0, budget=90, sees=0.12)
 def test_holds_within_connection(s: Scenario) -> None:
     """Every request of a kept connection is looked at, not only the first: keys that take turns on one connection go
     each to their own backend."""
@@ -60,7 +58,7 @@ def test_holds_within_connection(s: Scenario) -> None:
         connection.close()
 
 
-@behaviour("affinity.holds-across-paths-and-methods", layers=(7,), certainty=CERTAINTY)
+@behaviour("affinity.holds-across-paths-and-methods", layers=(7,), error_rate=0.0, budget=90, sees=0.1)
 def test_holds_across_paths_and_methods(s: Scenario) -> None:
     """Other methods, bodies and paths inside the cookie's scope: the same backend."""
     for name in s.names:
@@ -98,7 +96,7 @@ def _scope(s: Scenario) -> str:
     return f"{path.rstrip('/')}/" if path and path.startswith("/") else "/"
 
 
-@behaviour("affinity.holds-under-concurrency", certainty=CERTAINTY)
+@behaviour("affinity.holds-under-concurrency", error_rate=0.0, budget=130, sees=0.07)
 def test_holds_under_concurrency(s: Scenario) -> None:
     """Many requests of one user at once, each on its own connection, after the pin exists: the same backend."""
     for name in s.names:

@@ -24,7 +24,9 @@ def _connections(contract: Contract) -> tuple[str, ...]:
     keyed=False,
     alone=True,
     variants=_connections,
-    certainty="false accusation at most 1e-6, exact by limpet's own shuffle; one user in six who never leaves shows",
+    certainty="exact by limpet's own shuffle; one user in six who never leaves shows",
+    error_rate=1e-6,
+    budget=240,
 )
 def test_off(s: Scenario) -> None:
     """A deployment without stickiness shows none: who asks, with cookies and all, makes no difference."""

@@ -25,7 +25,6 @@ from limpet.harness.model.contract.stated import may, must
 
 EACH = 2
 FOLLOWING = 5
-CERTAINTY = "one answer is enough"
 
 
 def _later(contract: Contract) -> str:
@@ -48,7 +47,9 @@ def _issues(contract: Contract) -> list[str]:
     return found
 
 
-@behaviour("cookie.issued", layers=(7,), keyed=None, variants=_issues, unless=_later, certainty=CERTAINTY)
+@behaviour(
+    "cookie.issued", layers=(7,), keyed=None, variants=_issues, unless=_later, error_rate=0.0, budget=100, sees=0.26
+)
 def test_issued(s: Scenario) -> None:
     """The cookie is set on the answers that are promised to set it, and on no others."""
     if s.variant == "unasked":
@@ -138,6 +139,46 @@ def _lasts(s: Scenario) -> float:
     return min(known, default=math.inf) - s.resolution
 
 
+@behaviour(
+    "cookie.issued-with-status",
+    fields=("cookie.issued",),
+    layers=(7,),
+    affinities=("lb-cookie",),
+    variants=("302", "404", "500"),
+    certainty="That a cookie pins nobody is missed with a probability of 2e-03",
+    error_rate=0.0,
+    budget=80,
+    sees=0.4,
+)
+def test_issued_with_status(s: Scenario) -> None:
+    """A redirect, a missing page and an error of the application set the cookie as any other answer does."""
+    if s.system.loaded.target.backends.owner != "limpet":
+        raise NotCheckable("only limpet's own backends answer with a status that is asked for")
+    path = s.system.loaded.target.request.path
+    wish = (("Limpet-Status", s.variant), *((("Limpet-Header", "Location: /"),) if s.variant == "302" else ()))
+    every = must(s.contract.cookie.issued if s.contract.cookie else None, "every-response")
+    s.step(f"new users whose first answer has the status {s.variant}, and their second visit")
+    for _ in range(EACH * s.n):
+        user = s.client()
+        first = user.request("GET", path, headers=wish)
+        _must_set_with(s, user, first, f"the first answer to {user.name}")
+        if user.key:
+            with s.luck():
+                user.visit(new_connection=True)
+            if every:
+                later = user.request("GET", path, headers=wish)
+                _must_set_with(s, user, later, f"a later answer to {user.name}")
+
+
+def _must_set_with(s: Scenario, user: Client, exchange: Exchange, what: str) -> None:
+    if not exchange.backend or str(exchange.status) != s.variant:
+        return  # the balancer's own answer, or none: the oracle judges whether that may be
+    _visible(s, exchange)
+    given = bool(user.issued(exchange)) and any(each.value for each in main_cookies(exchange, s.contract))
+    text = f"{what}, a {s.variant} of {exchange.backend}, does not set the cookie"
+    s.expect(given, Kind.COOKIE_NOT_ISSUED, text, exchange)
+
+
 def _unasked(s: Scenario) -> None:
     """Where nothing promises a cookie of the balancer's, it sets none."""
     if s.system.loaded.target.backends.owner != "limpet":
@@ -177,7 +218,9 @@ def _nothing_named(contract: Contract) -> str:
     variants=_named,
     unless=_nothing_named,
     special={"reserved": Special(needs=("launch",))},
-    certainty=CERTAINTY,
+    error_rate=0.0,
+    budget=30,
+    sees=0.95,
 )
 def test_name(s: Scenario) -> None:
     """The cookie has the documented name; a reserved name is refused for the application's cookie."""
@@ -216,7 +259,14 @@ def _reserved(s: Scenario) -> None:
             )
 
 
-@behaviour("cookie.cacheable", layers=(7,), affinities=("lb-cookie", "app-cookie"))
+@behaviour(
+    "cookie.cacheable",
+    layers=(7,),
+    affinities=("lb-cookie", "app-cookie"),
+    error_rate=0.0,
+    budget=20,
+    certainty="what is seen is shown, not judged",
+)
 def test_cacheable(s: Scenario) -> None:
     """What a response that sets the cookie says to shared caches: observed."""
     seen: dict[str, int] = {}

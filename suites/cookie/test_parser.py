@@ -111,6 +111,9 @@ UNUSUAL = {"quoted", "spaced", "unspaced", "several-headers"}
     affinities=("lb-cookie", "app-cookie"),
     variants=tuple(WRITERS),
     certainty="a cookie that is overlooked every time is missed with a chance of 1 in 3 to the power of 12",
+    error_rate=0.0,
+    budget=60,
+    sees=0.32,
 )
 def test_parser(s: Scenario) -> None:
     """The cookie is found among others, in any order, however it is written, and look-alikes are not taken for it."""

@@ -48,7 +48,16 @@ def _promised(contract: Contract) -> bool:
     )
 
 
-@behaviour("duration.session-cookie", affinities=("lb-cookie",), unless=unless_session, touches="clock", waits=True)
+@behaviour(
+    "duration.session-cookie",
+    affinities=("lb-cookie",),
+    unless=unless_session,
+    touches="clock",
+    waits=True,
+    error_rate=1e-6,
+    budget=230,
+    sees=0.98,
+)
 def test_session_cookie(s: Scenario) -> None:
     """The cookie has neither Expires nor Max-Age, lives as long as the browser session does, and ends with it."""
     promised = _promised(s.contract)
@@ -91,6 +100,9 @@ def test_session_cookie(s: Scenario) -> None:
     needs=("sessions",),
     touches="clock",
     waits=True,
+    error_rate=1e-6,
+    budget=190,
+    sees=0.98,
 )
 def test_follows_application_cookie(s: Scenario) -> None:
     """The pin lives as long as the application's cookie, whatever number is configured, and ends when that is ended."""

@@ -42,6 +42,9 @@ ENOUGH = 4
     needs=("launch",),
     touches="clock",
     waits=True,
+    error_rate=1e-6,
+    budget=330,
+    sees=0.98,
 )
 def test_default(s: Scenario) -> None:
     """Where no duration is set, the documented default applies: no shorter, and (over a group of users) no longer."""
@@ -126,6 +129,8 @@ def unless_bounded(contract: Contract) -> str:
     unless=unless_bounded,
     needs=("launch",),
     certainty="half of the minimum and twice the maximum: no rounding makes them lawful",
+    error_rate=0.0,
+    budget=0,
 )
 def test_bounds(s: Scenario) -> None:
     """A balancer that is set up for half of the minimum, or twice the maximum, refuses that instead of starting."""

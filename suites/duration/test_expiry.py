@@ -46,7 +46,9 @@ SHORT = 2.0
     unless=unless_timed,
     touches="clock",
     waits=True,
-    certainty="one violation is enough; no luck can break it",
+    error_rate=0.0,
+    budget=80,
+    sees=0.29,
 )
 def test_holds_until(s: Scenario) -> None:
     """Just before its duration is over, a pin still holds and its user still has the cookie."""
@@ -79,7 +81,16 @@ def _comes_back(s: Scenario, user: Client, early: float) -> bool:
     return age(s, pin, user) < early
 
 
-@behaviour("duration.expires", fields=("duration.after",), unless=unless_timed, touches="clock", waits=True)
+@behaviour(
+    "duration.expires",
+    fields=("duration.after",),
+    unless=unless_timed,
+    touches="clock",
+    waits=True,
+    error_rate=1e-6,
+    budget=280,
+    sees=0.98,
+)
 def test_expires(s: Scenario) -> None:
     """Just after the end a user is balanced anew; judged over a group, so that luck is excluded."""
     # Where connections count, luck means holding requests open, which takes its time.
@@ -100,7 +111,16 @@ def test_expires(s: Scenario) -> None:
     raise Observed(f"after the end of the duration {found.text} users were still where they had been")
 
 
-@behaviour("duration.kept-by", fields=("duration.kept_by",), unless=unless_timed, touches="clock", waits=True)
+@behaviour(
+    "duration.kept-by",
+    fields=("duration.kept_by",),
+    unless=unless_timed,
+    touches="clock",
+    waits=True,
+    error_rate=1e-6,
+    budget=170,
+    sees=0.98,
+)
 def test_kept_by(s: Scenario) -> None:
     """A client that ignores expiry stays pinned if only clients keep the time, and not if the balancer does."""
     with ExitStack() as stack:

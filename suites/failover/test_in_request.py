@@ -18,8 +18,10 @@ HOLD = 1.5
     fields=("reaction.in_request",),
     needs=("kill", "faults", "backend-history"),
     touches="backends",
-    certainty="one violation is enough; no luck can break it. A request whose backend answered before the fault "
-    "decides nothing",
+    certainty="A request whose backend answered before the fault decides nothing",
+    error_rate=0.0,
+    budget=30,
+    sees=0.78,
 )
 def test_in_request(s: Scenario) -> None:
     """The request that its backend fails is tried elsewhere or fails, as documented; a POST is never sent twice."""

@@ -23,8 +23,10 @@ def ways(contract: Contract) -> list[str]:
     fields=("reaction.unhealthy",),
     touches="backends",
     variants=ways,
-    certainty="one violation is enough; no luck can break it. Errors count from the moment on by which the balancer "
-    "must have noticed",
+    certainty="Errors count from the moment on by which the balancer must have noticed",
+    error_rate=0.0,
+    budget=80,
+    sees=0.29,
 )
 def test_modes(s: Scenario) -> None:
     """The same for every way to fail: refused, reset, closed, silent, slow, unhealthy by its own word, cut off."""

@@ -16,8 +16,10 @@ FRESH = 60
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",
-    certainty="one violation is enough; no luck can break it. That no new session of 60 reaches one of three backends "
-    "by luck has a probability of 3e-11",
+    certainty="That no new session of 60 reaches one of three backends by luck has a probability of 3e-11",
+    error_rate=1e-6,
+    budget=140,
+    sees=0.24,
 )
 def test_recovery(s: Scenario) -> None:
     """The old backend returns: its former users stay where they are or go home, as promised; new sessions use it."""
@@ -90,7 +92,9 @@ def new_session_reaches(s: Scenario, name: str) -> bool:
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",
-    certainty="one violation is enough; no luck can break it",
+    error_rate=0.0,
+    budget=230,
+    sees=0.09,
 )
 def test_flapping(s: Scenario) -> None:
     """Backends that fail and come back again and again move each user at most once for each change."""
@@ -134,7 +138,10 @@ def moves(seen: list[str]) -> int:
     keyed=None,
     needs=("kill",),
     touches="backends",
-    certainty="one violation is enough; no luck can break it. No answer within the client's 10 s is a hang",
+    certainty="No answer within the client's 10 s is a hang",
+    error_rate=0.0,
+    budget=80,
+    sees=0.26,
 )
 def test_all_down(s: Scenario) -> None:
     """No backend left: a clear error and no hang; when they are back, everybody is served and pinned again."""

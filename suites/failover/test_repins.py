@@ -26,8 +26,10 @@ def failures(s: Scenario, seen: list[Exchange]) -> None:
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",
-    certainty="one violation is enough; no luck can break it. Errors count from the moment on by which the balancer "
-    "must have noticed",
+    certainty="Errors count from the moment on by which the balancer must have noticed",
+    error_rate=0.0,
+    budget=150,
+    sees=0.16,
 )
 def test_repins(s: Scenario) -> None:
     """A killed backend: its users' next requests succeed elsewhere, on whatever connection and with whatever cookie."""
@@ -73,8 +75,11 @@ def serves_elsewhere(contract: Contract) -> bool:
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",
-    certainty=f"one violation is enough; a balancer that places every later request anew among two survivors is "
+    certainty=f"a balancer that places every later request anew among two survivors is "
     f"missed with a probability of {2.0 ** (-2 * STAYS):.0e}",
+    error_rate=0.0,
+    budget=130,
+    sees=0.1,
 )
 def test_repins_once(s: Scenario) -> None:
     """After the failover a user stays where it went: one move, not one for each request."""
@@ -107,8 +112,11 @@ def moves(seen: list[str]) -> int:
     touches="backends",
     layers=(7,),
     affinities=("lb-cookie",),
-    certainty="one violation is enough; a cookie that pins nobody is missed with a probability of 6e-05 for each of "
+    certainty="a cookie that pins nobody is missed with a probability of 6e-05 for each of "
     "three users, so 2e-13 in all",
+    error_rate=0.0,
+    budget=160,
+    sees=0.09,
 )
 def test_new_cookie(s: Scenario) -> None:
     """The re-pin is carried by a new cookie: it comes with the first answer from elsewhere, and it pins."""
@@ -164,8 +172,10 @@ def first_answer(s: Scenario, user: Client, dead: str, *, promised: bool) -> boo
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",
-    certainty="one violation is enough; no luck can break it. A balancer that places everybody anew, once, is missed "
-    "with a probability of 6e-05",
+    certainty="A balancer that places everybody anew, once, is missed with a probability of 6e-05",
+    error_rate=0.0,
+    budget=190,
+    sees=0.29,
 )
 def test_others_unmoved(s: Scenario) -> None:
     """Users of healthy backends stay where they are, before and after the failure is noticed."""
@@ -204,8 +214,11 @@ def test_others_unmoved(s: Scenario) -> None:
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",
-    certainty="one violation is enough; no luck can break it. One needless move among ten users is seen; "
+    certainty="One needless move among ten users is seen; "
     "that ten users are all placed where they were, by luck, has a probability of 1e-03",
+    error_rate=0.0,
+    budget=150,
+    sees=0.26,
 )
 def test_rate(s: Scenario) -> None:
     """One backend of n fails: the users that move are those that were pinned to it, and no others."""

@@ -12,7 +12,9 @@ from limpet.harness.model.contract.stated import must
     needs=("kill", "sessions"),
     touches="backends",
     layers=(7,),
-    certainty="one violation is enough; no luck can break it",
+    error_rate=0.0,
+    budget=150,
+    sees=0.05,
 )
 def test_session_data(s: Scenario) -> None:
     """Login and cart are lost exactly when the backend is lost, and kept otherwise, also where the user went then."""

@@ -9,7 +9,7 @@ EACH = 2
 MOVES = 3
 
 
-@behaviour("invalidation.ip-change", fields=("reaction.ip_change",))
+@behaviour("invalidation.ip-change", fields=("reaction.ip_change",), error_rate=1e-6, budget=150, sees=0.98)
 def test_ip_change(s: Scenario) -> None:
     """Where the address is the key, users with another key are new ones (judged over a group); else their pins hold."""
     _require_addresses(s)
@@ -67,7 +67,14 @@ def unless_steady(contract: Contract) -> str:
     return "a cookie need not survive the change of address"
 
 
-@behaviour("invalidation.ip-return", fields=("reaction.ip_change",), unless=unless_steady)
+@behaviour(
+    "invalidation.ip-return",
+    fields=("reaction.ip_change",),
+    unless=unless_steady,
+    error_rate=0.0,
+    budget=120,
+    sees=0.23,
+)
 def test_ip_return(s: Scenario) -> None:
     """Users who were elsewhere and are back on their old addresses, inside the duration, have their old pins."""
     _require_addresses(s)

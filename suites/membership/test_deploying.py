@@ -12,7 +12,10 @@ from limpet.harness.model.contract.stated import may, must
     "membership.rolling-deploy",
     needs=("add", "remove"),
     touches="membership",
-    certainty="one violation is enough; no luck can break it. Errors count but while the balancer is being changed",
+    certainty="Errors count but while the balancer is being changed",
+    error_rate=0.0,
+    budget=90,
+    sees=0.11,
 )
 def test_rolling_deploy(s: Scenario) -> None:
     """Every backend is replaced in turn under traffic: a user moves once for each loss of its backend, never else."""
@@ -55,8 +58,11 @@ def moves(seen: list[str]) -> int:
     "membership.reorder",
     needs=("reorder",),
     touches="membership",
-    certainty="one violation is enough; no luck can break it. A balancer that goes by the place in the list is always "
+    certainty="A balancer that goes by the place in the list is always "
     "seen, since every backend changes its place; one that places everybody anew is missed with a probability of 5e-05",
+    error_rate=0.0,
+    budget=110,
+    sees=0.29,
 )
 def test_reorder(s: Scenario) -> None:
     """The same members in another order: nobody moves."""
@@ -82,6 +88,8 @@ def test_reorder(s: Scenario) -> None:
     needs=("kill", "faults"),
     touches="membership",
     certainty="what is seen is shown, not judged; after it every pin must hold",
+    error_rate=0.0,
+    budget=140,
 )
 def test_same_address_new_server(s: Scenario) -> None:
     """Another server takes over the address of one that is gone: whether its users stay there or move."""

@@ -29,8 +29,10 @@ step; where limpet's own luck goes before each of them, none is forgiven more th
     fields=("reaction.added",),
     needs=("add",),
     touches="membership",
-    certainty="one violation is enough; no luck can break it. A balancer that places everybody anew, once, is missed "
-    "with a probability of 2e-04",
+    certainty="A balancer that places everybody anew, once, is missed with a probability of 2e-04",
+    error_rate=0.0,
+    budget=180,
+    sees=0.18,
 )
 def test_added_keeps(s: Scenario) -> None:
     """A new backend takes only new sessions: every pin that exists holds, with a kept connection and without."""
@@ -63,6 +65,8 @@ def visits(users: list[Client]) -> None:
     needs=("add",),
     touches="membership",
     certainty="the share is shown, not judged: no contract says how its algorithm spreads its keys",
+    error_rate=0.0,
+    budget=150,
 )
 def test_added_remap_bound(s: Scenario) -> None:
     """The share of the users that a new backend moves, and that it moves them once."""
@@ -83,7 +87,15 @@ def test_added_remap_bound(s: Scenario) -> None:
     )
 
 
-@behaviour("membership.added-gets-traffic", keyed=None, needs=("add",), touches="membership")
+@behaviour(
+    "membership.added-gets-traffic",
+    keyed=None,
+    needs=("add",),
+    touches="membership",
+    error_rate=1e-6,
+    budget=400,
+    sees=0.35,
+)
 def test_added_gets_traffic(s: Scenario) -> None:
     """New sessions reach a new backend, at its declared share."""
     before = s.pinned()

@@ -42,7 +42,7 @@ SLOW = '''
 from limpet import Scenario, behaviour
 
 
-@behaviour("toy.traffic")
+@behaviour("toy.traffic", error_rate=0.0, budget=1000)
 def test_traffic(s: Scenario) -> None:
     """Requests without end."""
     user = s.pinned(s.names[0])

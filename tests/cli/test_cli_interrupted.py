@@ -61,6 +61,8 @@ def test_an_interrupted_run_reports_what_it_knows(place: Place, tmp_path: Path, 
     assert len(records(history)) > 10
     found = json.loads((place.cwd / "out" / "conformance.json").read_text())
     assert found["complete"] is False and found["exit_code"] == ExitCode.UNDECIDED
+    assert found["summary"].startswith("interrupted, 0 of 1 planned rows judged: held 0 of 0 promised")
+    assert "interrupted, 0 of 1 planned rows judged" in " ".join(said.split())
     place.nothing_left()
 
 

@@ -142,14 +142,68 @@ def test_behaviours_lists_what_it_checks_and_needs(said, tmp_path: Path) -> None
     suite = tmp_path / "test_own.py"
     suite.write_text(
         "from limpet import behaviour\n"
-        '@behaviour("own.thing", needs=("kill",), fields=("reaction.unhealthy",))\n'
+        '@behaviour("own.thing", error_rate=1e-7, budget=71, sees=0.3, '
+        'needs=("kill",), fields=("reaction.unhealthy",))\n'
         'def test_thing(s):\n    """Mine."""\n'
     )
     code, text = said("behaviours", "--suite", suite)
     line = next(line for line in text.splitlines() if line.startswith("own.thing"))
     assert code == 0
     assert "Mine." in line and "kill" in line and "reaction.unhealthy" in line
+    assert "71 requests, error rate 1e-07, sees 30 %" in line
     assert any(line.startswith("affinity.holds ") for line in text.splitlines())
+
+
+def test_a_behaviour_that_does_not_state_its_error_rate_is_refused(said, tmp_path: Path) -> None:
+    suite = tmp_path / "test_own.py"
+    suite.write_text('from limpet import behaviour\n@behaviour("own.thing")\ndef test_thing(s):\n    """Mine."""\n')
+    code, text = said("behaviours", "--suite", suite)
+    assert code == ExitCode.USAGE
+    assert f"{suite}:2" in text and "'error_rate' and 'budget'" in text
+
+
+MISSPELT = """
+[[requirement]]
+id = "TOY-1"
+level = "must"
+profiles = ["sticky"]
+text = "A user stays where it is"
+sources = ["https://example.org/"]
+behaviours = ["affinity.hold", "failover.repins", "invalidation.no-cookie[droped]"]
+[[requirement]]
+id = "TOY-2"
+level = "must"
+profiles = ["sticky"]
+text = "A user with a cart stays where it is"
+sources = ["https://example.org/"]
+behaviours = ["shop.cart-survives", "affinity.holds[often]"]
+"""
+
+
+def test_every_misspelt_behaviour_of_a_profile_is_told_with_file_and_key(said, target, tmp_path: Path) -> None:
+    directory = target()
+    (directory / "profile.toml").write_text(PROFILE + MISSPELT)
+    code, text = said("run", "--target", directory, "--behaviour", "affinity.*", "--out", tmp_path / "out")
+    assert code == ExitCode.USAGE
+    assert text.startswith("limpet: ") and str(directory / "profile.toml") in text and "4 problems" in text
+    assert 'requirement[0].behaviours[0] (TOY-1): no behaviour "affinity.hold"; did you mean "affinity.holds"?' in text
+    assert (
+        'requirement[0].behaviours[2] (TOY-1): invalidation.no-cookie has no variant "droped"; did you mean "dropped"?'
+        in text
+    )
+    assert 'requirement[1].behaviours[0] (TOY-2): no behaviour "shop.cart-survives"; `limpet behaviours` lists' in text
+    assert 'requirement[1].behaviours[1] (TOY-2): affinity.holds has no variants, and so no "often"' in text
+    assert "failover.repins" not in text and "--suite" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_misspelt_behaviour_of_a_bundled_catalogue_is_told(said, tmp_path: Path, monkeypatch) -> None:
+    from limpet.harness.cli import catalogues
+
+    (tmp_path / "toy.toml").write_text(PROFILE + MISSPELT)
+    monkeypatch.setattr(catalogues, "CATALOGUE", tmp_path)
+    code, text = said("requirements")
+    assert code == ExitCode.USAGE and "4 problems" in text and str(tmp_path / "toy.toml") in text
 
 
 def test_a_suite_that_cannot_be_imported_is_told_with_its_line(said, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def waits(s: Scenario) -> None:
 
 
 def job(name: str, test: object = traffic, **facts: object) -> Job:
-    return Job(LOADED, Behaviour(name, test, **facts), "", (REQUIREMENT,))  # type: ignore[arg-type]
+    return Job(LOADED, Behaviour(name, test, 0.0, 99, **facts), "", (REQUIREMENT,))  # type: ignore[arg-type]
 
 
 def test_what_shares_a_deployment_stays_together_and_the_rest_is_shared_out() -> None:

@@ -26,7 +26,7 @@ def judged(tmp_path: Path, test: Callable[[Scenario], None], target: str = IDLE,
     loaded = load(target)
     job = Job(
         loaded,
-        Behaviour("some.behaviour", test, **facts),  # type: ignore[arg-type]
+        Behaviour("some.behaviour", test, 0.0, 999, **facts),  # type: ignore[arg-type]
         "",
         (RequirementRef("X-1", "must", "some sentence", ("docs/x.md",)),),
     )
@@ -98,12 +98,12 @@ def test_a_verb_that_only_one_variant_needs_is_asked_for_in_it(tmp_path: Path) -
 
 
 def test_weights_may_belong_to_a_variant() -> None:
-    spec = Behaviour("some.behaviour", lambda _s: None, weights={"weighted": (1, 2, 3)})
+    spec = Behaviour("some.behaviour", lambda _s: None, 0.0, 9, weights={"weighted": (1, 2, 3)})
     assert spec.weights_for("weighted") == (1, 2, 3)
     assert spec.weights_for("equal") == (1, 1, 1)
 
 
 def test_an_empty_list_states_nothing() -> None:
-    spec = Behaviour("some.behaviour", lambda _s: None, fields=("cookie.twins",))
+    spec = Behaviour("some.behaviour", lambda _s: None, 0.0, 9, fields=("cookie.twins",))
     assert not spec.unpromised(load(IDLE).contract)
     assert "cookie.twins" in spec.unpromised(load("reference-lb-cookie-absolute").contract)

@@ -35,7 +35,7 @@ member = [{ name = "a", host = "127.0.0.1", port = 2 }, { name = "b", host = "12
 
 
 def made(name: str, **facts: object) -> Behaviour:
-    @behaviour(name, **facts)  # type: ignore[arg-type]
+    @behaviour(name, **{"error_rate": 0.0, "budget": 9, **facts})  # type: ignore[arg-type]
     def test(s: Scenario) -> None:
         """Some check."""
 

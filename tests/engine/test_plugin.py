@@ -15,7 +15,7 @@ SUITE = '''
 from limpet import Kind, Scenario, behaviour
 
 
-@behaviour("own.holds")
+@behaviour("own.holds", error_rate=0.0, budget=99)
 def test_holds(s: Scenario) -> None:
     """The pin holds."""
     user = s.pinned()
@@ -23,18 +23,18 @@ def test_holds(s: Scenario) -> None:
         user.visit()
 
 
-@behaviour("own.broken")
+@behaviour("own.broken", error_rate=0.0, budget=99)
 def test_broken(s: Scenario) -> None:
     """Always broken."""
     s.broken(Kind.MOVED, "moved on purpose")
 
 
-@behaviour("own.undecided")
+@behaviour("own.undecided", error_rate=0.0, budget=99)
 def test_undecided(s: Scenario) -> None:
     """Decides nothing."""
 
 
-@behaviour("own.needs-more", fields=("reaction.unhealthy",))
+@behaviour("own.needs-more", error_rate=0.0, budget=99, fields=("reaction.unhealthy",))
 def test_needs_more(s: Scenario) -> None:
     """Not promised by the profile below."""
 
@@ -46,7 +46,7 @@ SLOW = '''
 from limpet import Scenario, behaviour
 
 
-@behaviour("own.slow", touches="clock", waits=True)
+@behaviour("own.slow", error_rate=0.0, budget=99, touches="clock", waits=True)
 def test_slow(s: Scenario) -> None:
     """Waits for ever."""
     s.real_wait(3600)

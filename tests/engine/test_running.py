@@ -28,7 +28,7 @@ TARGET = "reference-lb-cookie-idle"
 
 
 def job(test: Callable[[Scenario], None], loaded: LoadedTarget, level: str = "must", **facts: object) -> Job:
-    spec = Behaviour("some.behaviour", test, **facts)  # type: ignore[arg-type]
+    spec = Behaviour("some.behaviour", test, **{"error_rate": 0.0, "budget": 99, **facts})  # type: ignore[arg-type]
     requirement = RequirementRef("X-1", level, "some sentence", ("docs/x.md",))
     return Job(loaded, spec, "", (requirement,))
 
@@ -187,7 +187,7 @@ def test_three_waits_of_two_seconds_are_waited_together(tmp_path: Path) -> None:
 
     loaded = load("reference-real-idle")
     jobs = [
-        Job(loaded, Behaviour(f"wait.{number}", test, touches="clock", waits=True), "", (REQUIREMENT,))
+        Job(loaded, Behaviour(f"wait.{number}", test, 0.0, 99, touches="clock", waits=True), "", (REQUIREMENT,))
         for number in range(3)
     ]
     begin = time.monotonic()
@@ -201,7 +201,9 @@ def test_three_waits_of_two_seconds_are_waited_together(tmp_path: Path) -> None:
 def test_many_share_one_deployment_although_there_is_one_slot(tmp_path: Path) -> None:
     """Who waits for another to start it must not hold the slot that the other one needs: this once was a deadlock."""
     loaded = load(TARGET)
-    jobs = [Job(loaded, Behaviour(f"shared.{number}", pinned_traffic), "", (REQUIREMENT,)) for number in range(8)]
+    jobs = [
+        Job(loaded, Behaviour(f"shared.{number}", pinned_traffic, 0.0, 99), "", (REQUIREMENT,)) for number in range(8)
+    ]
     results: list[Verdict] = []
     with Lab(1, [loaded], slots=1) as lab:
         runner = Runner(lab, jobs, tmp_path, lambda _event: None)

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from limpet.harness.targets.load import names
+from limpet.reports.conformance import load as load_conformance
 
 
 def _verdicts() -> ModuleType:
@@ -26,8 +27,13 @@ INSTALLED = [name for name in names() if verdicts.installed(name)]
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, dict[str, dict[str, str]]]:
-    result: tuple[int, str, dict[str, dict[str, str]]] = verdicts.run(INSTALLED, tmp_path_factory.mktemp("run") / "out")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run") / "out"
+
+
+@pytest.fixture(scope="module")
+def outcome(out: Path) -> tuple[int, str, dict[str, dict[str, str]]]:
+    result: tuple[int, str, dict[str, dict[str, str]]] = verdicts.run(INSTALLED, out)
     return result
 
 
@@ -41,6 +47,20 @@ def test_verdicts_are_the_expected_ones(target: str, outcome: tuple[int, str, di
         pytest.skip(f"{target} is not installed here")
     lines = verdicts.differences(verdicts.expected()[target], outcome[2].get(target, {}))
     assert not lines, "\n".join(lines)
+
+
+def test_no_row_takes_more_requests_or_sees_less_than_its_behaviour_states(
+    out: Path, outcome: tuple[int, str, dict[str, dict[str, str]]]
+) -> None:
+    assert outcome[2]
+    wrong: list[str] = []
+    for each in load_conformance(out / "conformance.json").results:
+        assert each.budget is not None and each.error_rate is not None
+        if each.requests > each.budget:
+            wrong.append(f"{each.key}: {each.requests} requests, at most {each.budget} are stated")
+        if each.sees is not None and each.smallest_visible is not None and each.smallest_visible > each.sees:
+            wrong.append(f"{each.key}: sees {each.smallest_visible:.3f} only, {each.sees} is stated")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_nothing_is_undecided_anywhere(outcome: tuple[int, str, dict[str, dict[str, str]]]) -> None:

@@ -54,3 +54,13 @@ def test_the_brackets_of_a_variant_are_no_glob(pattern: str) -> None:
 def test_a_known_deviation_satisfies_a_gate_and_an_undecided_row_does_not(pattern: str) -> None:
     assert code(pattern, result("affinity.spread", Verdict.KNOWN_DEVIATION)) is ExitCode.HELD
     assert code(pattern, HELD, result("affinity.spread", Verdict.INCONCLUSIVE)) is ExitCode.UNDECIDED
+
+
+def test_an_interrupted_run_says_so_before_anything_else_and_is_no_success() -> None:
+    silent = [result(f"cookie.{number}", Verdict.NOT_PROMISED) for number in range(5)]
+    cut = judge_run([HELD, *silent], cut_from=48)
+    assert cut.summary == "interrupted, 1 of 43 planned rows judged: held 1 of 1 promised"
+    assert cut.code is ExitCode.UNDECIDED
+    broken = judge_run([HELD, result("cookie.parser", Verdict.BROKEN)], cut_from=48)
+    assert broken.code is ExitCode.BROKEN and broken.summary.startswith("interrupted, 2 of 48")
+    assert judge_run([HELD]).summary == "held 1 of 1 promised"

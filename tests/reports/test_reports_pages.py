@@ -7,10 +7,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from limpet.harness.model.events import Event, RunFinished, RunStarted
 from limpet.harness.model.verdict import Result, Verdict, judge_run
 from limpet.reports import html, markdown
+from limpet.reports.evidence import certainty, cost, share
 from limpet.reports.run import Run, finished_run
 
 
@@ -147,3 +149,26 @@ def test_a_broken_should_is_told_apart(results: list[Result]) -> None:
     must = msgspec.structs.replace(results[1], violations=())
     assert must.verdict is Verdict.BROKEN
     assert note not in markdown.render(finished_run(None, msgspec.structs.replace(finished, results=(must,))))
+
+
+def test_what_a_check_states_of_itself_is_in_the_page() -> None:
+    result = Result(
+        target="t", product="p", profile="p/q", behaviour="affinity.holds", verdict=Verdict.HELD, reason="so it is",
+        requests=88, decided=75, error_rate=0.0, budget=180, sees=0.04, smallest_visible=0.0391, certainty="and more",
+    )  # fmt: skip
+    assert cost(result).startswith("88 of at most 180 requests, 75 decisive")
+    said = certainty(result)
+    assert "false accusation is 0: no luck is involved" in said and "Faults in 4 % of what was decided" in said
+    assert said.endswith("And more")
+    group = msgspec.structs.replace(result, error_rate=1e-6, smallest_visible=None)
+    assert "is at most 1e-06" in certainty(group) and "Made to see faults in 4 %" in certainty(group)
+    silent = msgspec.structs.replace(result, error_rate=None, budget=None, sees=None, smallest_visible=None)
+    assert certainty(silent) == "And more" and cost(silent).startswith("88 requests,")
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(0.0391, "4 %"), (0.0381, "3.9 %"), (0.5, "50 %"), (0.123, "13 %"), (0.0012, "0.12 %"), (0.07, "7 %")],
+)
+def test_a_share_is_never_said_smaller_than_it_is(rate: float, words: str) -> None:
+    assert share(rate) == words

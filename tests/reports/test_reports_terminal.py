@@ -4,11 +4,13 @@ import io
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from limpet.harness.model.events import Event, RunFinished
+from limpet.harness.model.events import Event, RunFinished, RunStarted, ScenarioFinished, ScenarioStarted
+from limpet.harness.model.verdict import judge_run
 from limpet.reports.terminal import TerminalReport
 
 
@@ -38,14 +40,33 @@ def shown(
     return stream.getvalue()
 
 
+def of_one(events: list[Event], name: str = "reference-alb") -> list[Event]:
+    """The same run on one of its targets alone."""
+    kept: list[Event] = []
+    for event in events:
+        match event:
+            case RunStarted():
+                targets = tuple(each for each in event.targets if each.name == name)
+                kept.append(msgspec.structs.replace(event, targets=targets))
+            case ScenarioStarted():
+                kept += [event] if event.target == name else []
+            case ScenarioFinished():
+                kept += [event] if event.result.target == name else []
+            case RunFinished():
+                results = tuple(each for each in event.results if each.target == name)
+                kept.append(msgspec.structs.replace(event, results=results, judgement=judge_run(results)))
+    return kept
+
+
 def final(text: str) -> list[str]:
     """The lines of the last page."""
     lines = [line.rstrip() for line in text.splitlines()]
-    return lines[lines.index("reference balancer as ALB") :]
+    first = min(lines.index(each) for each in ("reference balancer as ALB", "nginx, sticky cookie") if each in lines)
+    return lines[first:]
 
 
 def test_table_says_behaviour_verdict_and_why(events: list[Event]) -> None:
-    lines = final(shown(events))
+    lines = final(shown(of_one(events))) + final(shown(of_one(events, "nginx-sticky")))
     rows = [re.split(r"\s{2,}", line) for line in lines]
     assert ["✔", "affinity.holds", "held", "1497 requests, one backend"] in rows
     assert ["✘", "failover.repins-once", "broken", "moved again after the failover"] in rows
@@ -53,6 +74,41 @@ def test_table_says_behaviour_verdict_and_why(events: list[Event]) -> None:
     assert ["?", "duration.expires", "inconclusive", "[idle] only 3 of 13 samples"] in rows
     assert "  · not promised: cookie.twin" in lines
     assert "held 2 of 4 promised, 1 broken, 1 known deviation, 1 observed" in lines
+
+
+def test_several_targets_are_counted_by_theme_and_only_what_stands_out_is_told(events: list[Event]) -> None:
+    lines = final(shown(events))
+    assert "  affinity  1 held" in lines and "  cookie    1 observed" in lines
+    assert not any("affinity.holds" in line or "cookie.cacheable" in line for line in lines)
+    at = lines.index("  failover  1 held, 1 broken, 1 known deviation")
+    assert lines[at + 1] == "    ≈ failover.modes  known deviation  [hang] accepted: ticket 12 (1 of 2 variants)"
+    assert lines[at + 2] == "    ✘ failover.repins-once  broken  moved again after the failover"
+    assert "  cookie      1 not promised, 1 harness error" in lines
+    assert any(line.startswith("    ? duration.expires  inconclusive") for line in lines)
+    assert any("-v shows all of them" in line for line in lines)
+    quiet = final(shown(events, verbosity=0))
+    assert "  ✘ failover.repins-once  broken  moved again after the failover" in quiet
+    assert not any("1 held" in line and "promised" not in line for line in quiet)
+
+
+def test_several_targets_have_their_full_tables_with_v(events: list[Event]) -> None:
+    lines = final(shown(events, verbosity=2))
+    assert any("affinity.holds" in line and "1497 requests" in line for line in lines)
+    assert any("cookie.cacheable" in line and "observed" in line for line in lines)
+    assert not any("-v shows" in line for line in lines)
+
+
+def test_what_an_accusation_rests_on_is_told_with_it(events: list[Event]) -> None:
+    finished = events[-1]
+    assert isinstance(finished, RunFinished)
+    results = tuple(
+        msgspec.structs.replace(each, detail="rests on timing.down_noticed = 4s (two checks)")
+        if each.violations
+        else each
+        for each in finished.results
+    )
+    text = shown([*events[:-1], msgspec.structs.replace(finished, results=results)])
+    assert "  rests on timing.down_noticed = 4s (two checks)" in final(text)
 
 
 def test_end_gives_evidence_reasons_summary_and_paths(events: list[Event]) -> None:
@@ -74,7 +130,7 @@ def test_a_log_gets_few_progress_lines_and_every_accusation_at_once(events: list
 
 
 def test_verbosity(events: list[Event]) -> None:
-    quiet = final(shown(events, verbosity=0))
+    quiet = final(shown(of_one(events), verbosity=0))
     assert "  ✔ held: affinity.holds" in quiet
     assert not any("1497 requests" in line for line in quiet)
     assert any("failover.repins-once" in line and "broken" in line for line in quiet)
@@ -93,7 +149,7 @@ def test_nothing_but_what_is_copied_is_wider_than_the_console(
 
 
 def test_narrow_console_keeps_names_whole(events: list[Event]) -> None:
-    lines = final(shown(events, 46))
+    lines = final(shown(of_one(events), 46))
     assert "✘ failover.repins-once  broken  moved again after the failover" not in lines
     at = lines.index("✘ failover.repins-once  broken")
     assert lines[at + 1] == "    moved again after the failover"
@@ -148,6 +204,8 @@ def test_live_progress_shows_counts_and_what_is_in_flight_and_goes_away(events: 
 
 def test_interrupted_run_says_so(interrupted_events: list[Event]) -> None:
     text = shown(interrupted_events)
-    assert "interrupted: what is shown is what was known by then" in text
+    lines = final(text)
+    assert text.index("interrupted: what follows is what was known by then") < text.index("reference balancer as ALB")
+    assert "so far held 1 of 2 promised, 1 broken" in lines
     assert "nothing was run" in text
     assert isinstance(interrupted_events[-1], RunFinished)

@@ -34,7 +34,7 @@ SUITE = '''"""A suite of a test."""
 from limpet import Kind, Scenario, behaviour
 
 
-@behaviour("affinity.holds")
+@behaviour("affinity.holds", error_rate=0.0, budget=60)
 def test_holds(s: Scenario) -> None:
     """All requests of one user reach one backend."""
     user = s.pinned(s.names[0])

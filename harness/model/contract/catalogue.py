@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from limpet.harness.model.contract.profile import Contract
 from limpet.harness.model.contract.validation import nearest
+
+Known = Mapping[str, Sequence[str] | None]
+"""The behaviours that there are, each with its variants; None where it depends on the contract which it has."""
 
 Level = Literal["must", "should", "observe"]
 
@@ -79,6 +83,29 @@ class Catalogue(BaseModel):
             for each in self.requirement
             if profile in each.profiles and any(_names(pattern, behaviour) for pattern in each.behaviours)
         ]
+
+    def unknown_behaviours(self, known: Known) -> list[str]:
+        """One line for each name in a requirement that is no behaviour, or no variant of one: key and nearest name."""
+        problems: list[str] = []
+        for number, requirement in enumerate(self.requirement):
+            for position, name in enumerate(requirement.behaviours):
+                if problem := _unknown(name, known):
+                    key = f"requirement[{number}].behaviours[{position}]"
+                    problems.append(f"{key} ({requirement.id}): {problem}")
+        return problems
+
+
+def _unknown(name: str, known: Known) -> str:
+    behaviour, bracket, variant = name.partition("[")
+    if behaviour not in known:
+        close = nearest(behaviour, known)
+        return f'no behaviour "{behaviour}"; {close if close.endswith("?") else "`limpet behaviours` lists them"}'
+    variants = known[behaviour]
+    if not bracket or variants is None or name in {f"{behaviour}[{each}]" for each in variants}:
+        return ""
+    if not variants:
+        return f'{behaviour} has no variants, and so no "{variant.rstrip("]")}"'
+    return f'{behaviour} has no variant "{variant.rstrip("]")}"; {nearest(variant.rstrip("]"), variants)}'
 
 
 def _names(named: str, behaviour: str) -> bool:
