@@ -15,7 +15,7 @@ from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.plan import Job, known_names, plan
-from limpet.harness.model.errors import SetupFault, UsageFault
+from limpet.harness.model.errors import UsageFault
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
 from limpet.harness.targets.load import LoadedTarget, check_behaviours, load, names
@@ -176,8 +176,8 @@ def prepare(out: Path) -> None:
     """Makes the output directory, without an earlier run's results.
 
     Raises:
-        SetupFault: it cannot be made or written.
-        UsageFault: it holds things of that name that are no results of limpet, and so not limpet's to remove.
+        UsageFault: it cannot be made or written, or holds things of that name that are no results of limpet, and so
+            not limpet's to remove.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -198,4 +198,4 @@ def prepare(out: Path) -> None:
             else:
                 path.unlink(missing_ok=True)
     except OSError as err:
-        raise SetupFault(f"cannot be written: {err.strerror}", where=str(out), do="choose another --out") from err
+        raise UsageFault(f"cannot be written: {err.strerror}", where=str(out), do="Choose another --out.") from err

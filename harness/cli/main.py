@@ -30,8 +30,8 @@ def commands() -> None:
     """Does your load balancer keep the stickiness it promises?
 
     Exit codes of run and selftest: 0 every checked promise held, and all that is required; 1 a promise is broken;
-    2 wrong usage or configuration; 3 the target could not be set up; 4 limpet itself failed; 5 nothing was checked, or
-    something required is undecided.
+    2 wrong usage or configuration; 3 the target could not be set up; 4 limpet itself failed; 5 nothing was checked,
+    something required is undecided, or the run was interrupted.
     """
 
 

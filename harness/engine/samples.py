@@ -6,6 +6,7 @@ fall on it. Over a group of users it can. Samples are decisive by their times al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from limpet.harness.model.violation import Kind
 
 ALPHA = 1e-6
 """The largest probability of a false accusation by one behaviour."""
+
+_DRAWS = 250
+"""New sessions at the most until one backend is met."""
 
 
 def group_size(scenario: Scenario) -> int:
@@ -53,6 +57,20 @@ def largest_share(scenario: Scenario) -> float:
     """The largest chance of any member to get a new session: 1/n where their weights are equal."""
     weights = [member.weight for member in scenario.system.target.members]
     return max(weights, default=1) / max(1, sum(weights))
+
+
+def draws_to_meet(scenario: Scenario, name: str) -> int:
+    """New sessions until one reaches this member but for a chance of one in a million, whether weights count or not.
+
+    Raises:
+        Inconclusive: its share is so small that it would take too many.
+    """
+    weights = {member.name: member.weight for member in scenario.system.target.members}
+    share = min(1 / len(weights), weights[name] / max(1, sum(weights.values())))
+    needed = runs_needed(1 - share, ALPHA) if share > 0 else math.inf
+    if needed > _DRAWS:
+        raise Inconclusive(f"{name} gets {share:.0%} of the new sessions: {_DRAWS} of them could miss it by luck")
+    return int(needed)
 
 
 def revisit(

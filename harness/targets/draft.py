@@ -128,7 +128,7 @@ require = ["affinity.holds"]
 
 _PROFILE = """\
 # What your balancer's documentation promises about stickiness. What it does not say, leave out: limpet then observes
-# and never fails. Fields and words: see the files in suites/catalogue.
+# and never fails. Fields and words: `limpet schema catalogue`.
 
 [product]
 name = "{product}"

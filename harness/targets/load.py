@@ -121,7 +121,11 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
     """
     directory = find(target)
     file = directory / FILE
-    read = parse(Target, _toml(file), where=str(file))
+    table = _toml(file)
+    try:
+        read = parse(Target, table, where=str(file))
+    except UsageFault as fault:
+        raise _and_its_contract(fault, table, directory, catalogue) from None
     wrong = [*placeholders.problems(read), *(p for name in templates_of(read) for p in check_template(directory, name))]
     if read.endpoint.remote and not read.endpoint.allow_remote:
         wrong.append(
@@ -138,6 +142,19 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
         return LoadedTarget(read, directory, read.profile, own, own, own_source, source=own_file)
     file, source, raw = _profile(profile, files, "--profile")
     return LoadedTarget(read, directory, profile, narrow(raw, {}, profile=profile, where=""), own, source, source=file)
+
+
+def _and_its_contract(fault: UsageFault, table: Table, directory: Path, catalogue: Sequence[Path]) -> UsageFault:
+    """The fault, with what is wrong under [contract] too: whoever corrects the one would only then meet the other."""
+    profile, chosen = table.get("profile"), table.get("contract")
+    if not isinstance(profile, str) or not isinstance(chosen, dict):
+        return fault
+    try:
+        _, _, raw = _profile(profile, list(_catalogue_files(directory, catalogue)), "profile")
+        narrow(raw, chosen, profile=profile, where="")
+    except UsageFault as other:
+        return UsageFault(f"{fault.what}\nand under [contract], {other.what}", where=fault.where, do=fault.do)
+    return fault
 
 
 def check_behaviours(catalogues: Iterable[tuple[Path, Catalogue]], known: Known) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from limpet.harness.engine.crowd import crowd, hands_of, recognises_nobody
     from limpet.harness.engine.flight import Flight
+    from limpet.harness.engine.forbidden import with_forbidden
     from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
     from limpet.harness.engine.passing import (
         age,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
         unless_timed,
     )
     from limpet.harness.engine.samples import (
+        draws_to_meet,
         group_size,
+        largest_share,
         place,
         rebalanced,
         revisit,
@@ -60,12 +63,15 @@ _HOMES = {
     "harness.engine.client": ("Client",),
     "harness.engine.crowd": ("crowd", "hands_of", "recognises_nobody"),
     "harness.engine.flight": ("Flight",),
+    "harness.engine.forbidden": ("with_forbidden",),
     "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
     "harness.engine.samples": (
         "group_size",
         "place",
         "rebalanced",
         "revisit",
+        "draws_to_meet",
+        "largest_share",
         "small_group",
         "spread_as_declared",
         "still_pinned",
@@ -123,9 +129,11 @@ __all__ = [
     "cookies_in",
     "cookies_of",
     "crowd",
+    "draws_to_meet",
     "further_copy",
     "group_size",
     "hands_of",
+    "largest_share",
     "let_pass",
     "main_cookies",
     "only_clients_keep_time",
@@ -145,6 +153,7 @@ __all__ = [
     "unless_timed",
     "with_application",
     "with_duration",
+    "with_forbidden",
 ]
 
 

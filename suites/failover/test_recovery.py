@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from limpet import Client, Exchange, Inconclusive, Kind, Observed, Scenario, behaviour
+from limpet import Client, Exchange, Inconclusive, Kind, Observed, Scenario, behaviour, draws_to_meet
 from limpet.harness.model.contract.stated import may, must
-
-FRESH = 60
-"""New sessions until a recovered backend that gets its share would have been met but for a chance of 3e-11."""
 
 
 @behaviour(
@@ -16,7 +13,7 @@ FRESH = 60
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",
-    certainty="That no new session of 60 reaches one of three backends by luck has a probability of 3e-11",
+    certainty="As many new sessions as luck needs to reach it but for 1e-6, by its share of the weights",
     error_rate=1e-6,
     budget=140,
     sees=0.24,
@@ -71,7 +68,8 @@ def new_session_reaches(s: Scenario, name: str) -> bool:
     s.step(f"new sessions until one reaches {name}")
     last: Exchange | None = None
     answered = 0
-    for _ in range(FRESH):
+    fresh = draws_to_meet(s, name)
+    for _ in range(fresh):
         newcomer = s.client()
         with s.luck():
             last = newcomer.visit()
@@ -80,10 +78,10 @@ def new_session_reaches(s: Scenario, name: str) -> bool:
         if last.backend == name:
             s.decided += 1
             return True
-    if answered < FRESH:
-        raise Inconclusive(f"only {answered} of {FRESH} new sessions were answered")
+    if answered < fresh:
+        raise Inconclusive(f"only {answered} of {fresh} new sessions were answered")
     if s.contract.algorithm is not None and s.contract.algorithm.binding:
-        s.broken(Kind.STARVED, f"none of {FRESH} new sessions reached {name}, which had recovered", last)
+        s.broken(Kind.STARVED, f"none of {fresh} new sessions reached {name}, which had recovered", last)
     return False
 
 

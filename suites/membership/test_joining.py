@@ -115,9 +115,8 @@ def test_added_gets_traffic(s: Scenario) -> None:
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise Observed(f"of {sessions} new sessions: {text} (new: {newcomer})")
     what = f"new sessions after {newcomer} joined"
-    spread_as_declared(
-        s, counts, dict.fromkeys(s.names, 1.0), Kind.STARVED, what, rotators=1 if counts_connections else 4
-    )
+    weights = {member.name: float(member.weight) for member in s.system.target.members}
+    spread_as_declared(s, counts, weights, Kind.STARVED, what, rotators=1 if counts_connections else 4)
 
 
 def _met(s: Scenario, sessions: int, counts_connections: bool) -> list[str]:

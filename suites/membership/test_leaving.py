@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limpet import Exchange, Flight, Inconclusive, Kind, Observed, Scenario, behaviour, together
+from limpet import Exchange, Flight, Inconclusive, Kind, Observed, Scenario, behaviour, draws_to_meet, together
 from limpet.harness.model.contract.stated import Stated
 
 STAYS = 10
@@ -116,7 +116,8 @@ def open_again(s: Scenario, name: str) -> bool:
     s.step(f"new sessions until one reaches {name}")
     last: Exchange | None = None
     answered = 0
-    for _ in range(FRESH):
+    fresh = draws_to_meet(s, name)
+    for _ in range(fresh):
         newcomer = s.client(keep=False)
         with s.luck():
             last = newcomer.visit()
@@ -124,10 +125,10 @@ def open_again(s: Scenario, name: str) -> bool:
         if last.backend == name:
             s.decided += 1
             return True
-    if answered < FRESH:
-        raise Inconclusive(f"only {answered} of {FRESH} new sessions were answered")
+    if answered < fresh:
+        raise Inconclusive(f"only {answered} of {fresh} new sessions were answered")
     if stated(s.contract.reaction.draining) and stated(s.contract.algorithm):
-        s.broken(Kind.STARVED, f"none of {FRESH} new sessions reached {name}, which drains no more", last)
+        s.broken(Kind.STARVED, f"none of {fresh} new sessions reached {name}, which drains no more", last)
     return False
 
 

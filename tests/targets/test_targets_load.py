@@ -153,3 +153,10 @@ def test_schema_is_exported() -> None:
     document = json.loads(schema())
     assert {"launch", "endpoint", "backends", "control", "timing"} <= document["properties"].keys()
     assert document["additionalProperties"] is False
+
+
+def test_what_is_wrong_in_the_file_hides_nothing_under_contract(make_target: MakeTarget) -> None:
+    with pytest.raises(UsageFault) as caught:
+        load(make_target(f"[timming]\n[contract]\nduratoin = 1\n{RUNS}"))
+    assert "timming" in str(caught.value)
+    assert "duratoin" in str(caught.value)
