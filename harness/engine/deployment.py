@@ -73,6 +73,7 @@ class Deployment:
         self._target: RunningTarget | None = None
         self._first_members: tuple[Member, ...] = ()
         self._down: set[str] = set()
+        self.disturbed = False
 
     @property
     def contract(self) -> Contract:
@@ -393,5 +394,6 @@ class Deployment:
         rests: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         record = Control(verb=verb, t=begin, done=done, backend=name, value=value, offset=self.offset, rests_on=rests)
+        self.disturbed |= verb != "advance-clock"
         for listener in self._listeners:
             listener(record)

@@ -70,7 +70,8 @@ class Spares:
         with self._lock:
             self._left[kind] -= 1
             if deployment is not None:
-                keep = sound and job.behaviour.touches in ("nothing", "clock") and self._left[kind] > 0
+                harmless = job.behaviour.touches in ("nothing", "clock") and not deployment.disturbed
+                keep = sound and harmless and self._left[kind] > 0
                 (self._idle.setdefault(kind, []) if keep else over).append(deployment)
             if self._left[kind] == 0:
                 over += self._idle.pop(kind, [])
