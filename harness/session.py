@@ -18,7 +18,8 @@ from limpet.harness.engine.plan import Job, known_names, plan
 from limpet.harness.model.errors import UsageFault
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
-from limpet.harness.targets.load import LoadedTarget, check_behaviours, load, names
+from limpet.harness.targets.bundled import startable
+from limpet.harness.targets.load import LoadedTarget, check_behaviours, load
 from limpet.harness.targets.override import Override
 from limpet.harness.targets.running import version_of
 
@@ -32,7 +33,8 @@ class Options:
     """What was asked for, on the command line or as options of pytest.
 
     Attributes:
-        targets: directories or bundled names; empty for the bundled ones that need nothing but limpet.
+        targets: directories or bundled names; empty for the bundled ones that can be started here.
+        all_targets: of these not only the shown ones, but all.
         profile: judge by this profile instead of the targets' own.
         behaviours: globs over behaviour names; empty for all.
         require: globs of what must be held for exit 0, besides the targets' own gates.
@@ -44,6 +46,7 @@ class Options:
     """
 
     targets: tuple[str, ...] = ()
+    all_targets: bool = False
     profile: str | None = None
     behaviours: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
@@ -52,12 +55,6 @@ class Options:
     strict: bool = False
     command: str = "limpet run"
     override: Override | None = None
-
-
-def bundled() -> list[str]:
-    """The bundled targets that run on limpet's own code, so that nothing has to be installed for them."""
-    found = [(name, load(name).target.launch) for name in names()]
-    return [name for name, launch in found if launch is not None and launch.python]
 
 
 @dataclass
@@ -78,7 +75,7 @@ class RunSession:
     behaviours: dict[str, Behaviour] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        wanted = self.options.targets or tuple(bundled())
+        wanted = self.options.targets or tuple(startable(shown_only=not self.options.all_targets))
         own = [load(name, profile=self.options.profile) for name in wanted]
         self.loaded = [replace(each, override=self.options.override) for each in own]
         named = [each.target.name for each in self.loaded]
@@ -181,6 +178,8 @@ def prepare(out: Path) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if (out / "target.toml").exists():
+            raise UsageFault("holds a target.toml", where=str(out), do="Results go elsewhere: choose another --out.")
         mark = out / MARK
         ours = mark.exists() or (out / "conformance.json").exists()
         strangers = [] if ours else [name for name in _OURS if (out / name).exists()]

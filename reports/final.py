@@ -209,7 +209,7 @@ def _show_broken(voice: Voice, result: Result, verbosity: int) -> None:
     for line in result.detail.splitlines():
         voice.say(line, indent=2)
     if curl := curl_text(result):
-        voice.say("without limpet:", indent=2)
+        voice.say("without limpet (the balancer must still run):", indent=2)
         voice.literal(curl, indent=4)
     if result.history:
         voice.say(f"history: {result.history}", style="dim", indent=2)

@@ -23,6 +23,14 @@ from limpet.reports.text import one_line
 
 _LOUD = {Verdict.BROKEN, Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR}
 
+_LOG = 240
+"""Columns of a line where nobody looks at a terminal: a reason is not to be cut in a log."""
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=_LOG)
+
 
 class TerminalReport:
     """Shows a run on a terminal, or in a log where there is none.
@@ -44,7 +52,7 @@ class TerminalReport:
         live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or _console()
         self._voice = Voice(self._console)
         self._written = written
         self._verbosity = verbosity

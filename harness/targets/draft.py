@@ -83,7 +83,8 @@ header = "X-Backend"               # {mark}: the header that holds the backend's
 # json = "server.name"             # or a key of the JSON body
 # regex = "served by ([a-z0-9]+)"  # or the one group of a regular expression over the body
 
-# One table for each backend. `name` is what the identity above shows.
+# One table for each backend. `name` is what the identity above shows. Add a third if you can: a few checks need three,
+# and with two they are "not checkable".
 [[backends.member]]
 name = ""                          # {mark}
 host = ""                          # {mark}
