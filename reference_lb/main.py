@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any
 
 from limpet.reference_lb.admin_api import AdminApi
+from limpet.reference_lb.command import config_of, listing, parse
 from limpet.reference_lb.parts.protocols import Arrange, Parts
 from limpet.reference_lb.service import Service
 from limpet.reference_lb.settings.config import Config
-from limpet.reference_lb.settings.load import load
 from limpet.reference_lb.settings.problems import ConfigError
 from limpet.reference_lb.transport.admin import AdminListener
 
@@ -74,7 +72,8 @@ async def _serve(config: Config, arrange: Arrange) -> int:
             where = f"{config.admin.host}:{config.admin.port}"
             host, port = await admin.start(config.admin.host, config.admin.port)
             _log(config, f"admin API on http://{host}:{port}")
-        _log(config, f"listening on {config.listener.protocol}://{address}")
+        scheme = "https" if config.listener.tls is not None else config.listener.protocol
+        _log(config, f"listening on {scheme}://{address}")
         await stopped.wait()
         return EXIT_OK
     except OSError as error:
@@ -118,20 +117,20 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0, 2 (the configuration is wrong) or 3 (an address cannot be had).
     """
-    parser = argparse.ArgumentParser(prog="limpet lb", description="limpet's reference balancer")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML configuration")
-    parser.add_argument("--check", action="store_true", help="check the configuration and stop")
     try:
-        options = parser.parse_args(argv)
+        options = parse(argv)
     except SystemExit as end:
         return EXIT_OK if not end.code else EXIT_CONFIG
+    if options.presets:
+        print(listing())  # noqa: T201
+        return EXIT_OK
     try:
-        config = load(options.config)
+        config = config_of(options)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     if options.check:
-        print(f"{options.config}: ok", file=sys.stderr)  # noqa: T201
+        print(f"{options.config or options.preset}: ok", file=sys.stderr)  # noqa: T201
         return EXIT_OK
     return run(config)
 

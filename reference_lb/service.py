@@ -13,10 +13,10 @@ from limpet.reference_lb.settings.config import Config, MemberConfig
 from limpet.reference_lb.settings.load import load, specs
 from limpet.reference_lb.settings.problems import ConfigError, Problem
 from limpet.reference_lb.transport.checks import Checker
-from limpet.reference_lb.transport.http_client import ClientConnection
+from limpet.reference_lb.transport.doorway import entrance
 from limpet.reference_lb.transport.listening import BACKLOG, listening_socket
 from limpet.reference_lb.transport.site import Site
-from limpet.reference_lb.transport.tcp import TcpClient
+from limpet.reference_lb.transport.tls import server_context
 from limpet.reference_lb.transport.upstream import Upstreams
 
 
@@ -62,11 +62,11 @@ class Service:
             OSError: the port cannot be had.
         """
         listener = self._config.listener
-        protocol = ClientConnection if listener.protocol == "http" else TcpClient
         self._server = await self.site.loop.create_server(
-            lambda: protocol(self.site),
+            entrance(self.site, listener),
             sock=listening_socket(listener.host, listener.port),
             backlog=BACKLOG,
+            ssl=server_context(listener),
             start_serving=False,
         )
         await self._checker.watch(self.site.parts.pool.members())

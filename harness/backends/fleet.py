@@ -54,6 +54,8 @@ class Fleet:
         token: str = "",
         session_cookie: str = "SHOPSESSION",
         health_path: str = "/health",
+        sessions: str = "",
+        space: str = "shop",
     ) -> Backend:
         """Start a backend, and return when it answers.
 
@@ -65,6 +67,8 @@ class Fleet:
             token: opens its history over HTTP; "" keeps that closed.
             session_cookie: the name of its application cookie.
             health_path: where it answers health checks.
+            sessions: URL of the store that its sessions are kept in; "": its own memory.
+            space: the name under which they are kept there.
 
         Raises:
             SetupFault: the address is in use, or it did not come up.
@@ -78,6 +82,8 @@ class Fleet:
             token=token,
             session_cookie=session_cookie,
             health_path=health_path,
+            sessions=sessions,
+            space=space,
         )
         if host is None and port is None and self._stock is not None:
             with self._lock:

@@ -9,6 +9,8 @@ from limpet.harness.backends.connection import Connection
 from limpet.harness.backends.request import KEPT_BODY, HttpRequest, RawHeader, Steering
 from limpet.harness.backends.response import render
 from limpet.harness.backends.state import BackendState
+from limpet.harness.backends.websocket import BINARY, CLOSE, PING, PONG, TEXT, BadFrame, FrameReader, accept
+from limpet.harness.backends.websocket import render as render_frame
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -24,17 +26,24 @@ class HttpConnection(Connection):
         self._request: HttpRequest | None = None
         self._expected = False
         self._last = False
+        self._frames: FrameReader | None = None
 
     def read(self, data: bytes) -> None:
         """Feed the parser; what is no HTTP gets 400 and the end."""
+        if self._frames is not None:
+            self._converse(self._frames, data)
+            return
         while data and not self._last:
             try:
                 self._parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as err:
-                # This server upgrades to nothing: it answered in HTTP/1.1, and what follows is the next request.
-                self._parser = httptools.HttpRequestParser(self)
                 data = data[err.args[0] :]
+                if self._upgraded():
+                    self.read(data)
+                    return
+                # No upgrade that this server knows: it answered in HTTP/1.1, and what follows is the next request.
+                self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError as err:
                 if not self._last:
                     self._reply(shop.plain(self.state, 400, f"no HTTP/1.1 request: {err}"), None)
@@ -115,8 +124,49 @@ class HttpConnection(Connection):
         wish = request.steering()
         if wish.error:
             self._reply(shop.plain(state, 400, f"this header makes no sense: {wish.error}", id), request)
+        elif request.wants_web_socket and not wish.status:
+            self._switch(shop.serve(state, request, id, self.peer, wish), request)
+        elif wish.events and request.version == "1.1":
+            self._stream(shop.serve(state, request, id, self.peer, wish), wish)
         else:
             self._reply(shop.serve(state, request, id, self.peer, wish), request, wish)
+
+    def _upgraded(self) -> bool:
+        return self._frames is not None
+
+    def _switch(self, reply: shop.Reply, request: HttpRequest) -> None:
+        """Agree to the upgrade; cookies and identity as in any other answer."""
+        own = [(name, value) for name, value in reply.headers if name.lower() not in ("content-type", "cache-control")]
+        own += [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+        own.append(("Sec-WebSocket-Accept", accept(request.header("sec-websocket-key"))))
+        lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in own), "", ""]
+        self.answer("\r\n".join(lines).encode("latin-1", "replace"))
+        self._frames = FrameReader()
+
+    def _converse(self, frames: FrameReader, data: bytes) -> None:
+        """To each message: who this is, and the message."""
+        try:
+            for frame in frames.feed(data):
+                if frame.opcode == CLOSE:
+                    self.answer(render_frame(CLOSE, frame.payload), close=True)
+                elif frame.opcode == PING:
+                    self.answer(render_frame(PONG, frame.payload))
+                elif frame.opcode in (TEXT, BINARY):
+                    who = f"{self.state.options.name} {self.state.instance} ".encode()
+                    self.answer(render_frame(TEXT, who + frame.payload))
+        except BadFrame:
+            self.answer(b"", close=True)
+
+    def _stream(self, reply: shop.Reply, wish: Steering) -> None:
+        """Server-sent events, each of which says who sends it."""
+        kept = [(name, value) for name, value in reply.headers if name.lower() != "content-type"]
+        kept += [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")]
+        lines = [f"HTTP/1.1 {reply.status} OK", *(f"{name}: {value}" for name, value in kept), "", ""]
+        self.answer("\r\n".join(lines).encode("latin-1", "replace"), hold=wish.hold)
+        for number in range(wish.events):
+            event = f"id: {number}\ndata: {self.state.options.name} {self.state.instance}\n\n".encode()
+            self.answer(b"%x\r\n%b\r\n" % (len(event), event), hold=wish.hold + wish.pause * number)
+        self.answer(b"0\r\n\r\n")
 
     def _reply(self, reply: shop.Reply, request: HttpRequest | None, wish: Steering | None = None) -> None:
         hold, chunked, close = (wish.hold, wish.chunked, wish.close) if wish else (0.0, False, False)

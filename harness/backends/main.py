@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from limpet.harness.backends.listener import listen
 from limpet.harness.backends.options import BackendOptions, parse
 from limpet.harness.backends.server import BackendServer
+from limpet.harness.backends.sessions import StoreFault
 from limpet.harness.backends.state import BackendState
 from limpet.harness.model.errors import LimpetFault, SetupFault
 
@@ -44,6 +45,9 @@ def open_socket(options: BackendOptions) -> tuple[BackendServer, str, int]:
     except OSError as err:
         listening.close()
         raise SetupFault(f"cannot write the history: {err.strerror or err}", where=str(options.history)) from err
+    except StoreFault as err:
+        listening.close()
+        raise SetupFault(str(err), where=f"--sessions {options.sessions}") from err
     host, port = listening.getsockname()[:2]
     return BackendServer(state, listening), host, port
 

@@ -19,6 +19,7 @@ class BackendOptions:
     """Everything one backend process is told.
 
     `token` opens the history over HTTP; "" keeps it closed. `control` is the unix socket for fault commands.
+    `sessions` is the URL of the store that its sessions are kept in, under the name `space`; "": its own memory.
     """
 
     name: str
@@ -30,6 +31,8 @@ class BackendOptions:
     token: str = ""
     session_cookie: str = "SHOPSESSION"
     health_path: str = "/health"
+    sessions: str = ""
+    space: str = "shop"
 
     def __post_init__(self) -> None:
         """Check what travels in headers and lines of text.
@@ -53,6 +56,8 @@ class BackendOptions:
             given.append(f"--control={self.control}")
         if self.token:
             given.append(f"--token={self.token}")
+        if self.sessions:
+            given += [f"--sessions={self.sessions}", f"--space={self.space}"]
         return given
 
 
@@ -86,6 +91,8 @@ def parse(arguments: Sequence[str]) -> BackendOptions:
     parser.add_argument("--token", default="")
     parser.add_argument("--session-cookie", default="SHOPSESSION")
     parser.add_argument("--health-path", default="/health")
+    parser.add_argument("--sessions", default="")
+    parser.add_argument("--space", default="shop")
     got = parser.parse_args(arguments)
     host, port = parse_address(got.listen)
     return BackendOptions(
@@ -98,4 +105,6 @@ def parse(arguments: Sequence[str]) -> BackendOptions:
         token=got.token,
         session_cookie=got.session_cookie,
         health_path=got.health_path,
+        sessions=got.sessions,
+        space=got.space,
     )

@@ -11,12 +11,17 @@ from limpet.harness.backends.echo import seconds
 
 BIGGEST_BODY = 64 * 1024 * 1024
 KEPT_BODY = 1024 * 1024
+MANY_EVENTS = 1000
 
 RawHeader = tuple[bytes, bytes]
 
 
 class Steering(msgspec.Struct):
-    """What a request wants its response to be; `error` names the header that makes no sense."""
+    """What a request wants its response to be; `error` names the header that makes no sense.
+
+    `mint` is the name of a header by which the answer hands out a new session's id, where the request brings none.
+    `events` is the number of events that the answer streams, one every `pause` seconds.
+    """
 
     hold: float = 0.0
     status: int = 0
@@ -25,6 +30,9 @@ class Steering(msgspec.Struct):
     close: bool = False
     set_cookies: list[str] = msgspec.field(default_factory=list)
     headers: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    mint: str = ""
+    events: int = 0
+    pause: float = 0.0
     error: str = ""
 
 
@@ -71,6 +79,13 @@ class HttpRequest:
                         found.append(content)
         return found
 
+    @property
+    def wants_web_socket(self) -> bool:
+        """Whether it is a client's handshake (RFC 6455 section 4.2.1)."""
+        options = [option.strip().lower() for option in self.header("connection").split(",")]
+        upgrade = self.header("upgrade").lower() == "websocket" and "upgrade" in options
+        return upgrade and self.method == "GET" and bool(self.header("sec-websocket-key"))
+
     def form(self, name: str) -> str:
         """A field of the body, JSON or form; "" when it is not there."""
         if "json" in self.header("content-type").lower():
@@ -109,6 +124,14 @@ def _steer(wish: Steering, what: str, value: str) -> bool:
         case "body":
             wish.body = _number(value, 0, BIGGEST_BODY)
             return wish.body is not None
+        case "events":
+            events = _number(value, 1, MANY_EVENTS)
+            wish.events = events or 0
+            return events is not None
+        case "pause":
+            pause = seconds(value)
+            wish.pause = pause or 0.0
+            return pause is not None
         case "chunked":
             wish.chunked = value == "1"
         case "close":
@@ -119,4 +142,7 @@ def _steer(wish: Steering, what: str, value: str) -> bool:
             name, colon, content = value.partition(":")
             wish.headers.append((name.strip(), content.strip()))
             return bool(colon and name.strip())
+        case "mint":
+            wish.mint = value.strip()
+            return bool(wish.mint)
     return True

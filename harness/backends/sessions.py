@@ -8,6 +8,10 @@ from typing import Protocol
 import msgspec
 
 
+class StoreFault(Exception):
+    """The store of sessions does not do its work; the text says why."""
+
+
 class Session(msgspec.Struct):
     """One visitor: who, what is in the cart, how many requests came with this session."""
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from limpet.harness.backends.request import HttpRequest, Steering
-from limpet.harness.backends.sessions import Session
+from limpet.harness.backends.sessions import Session, StoreFault
 from limpet.harness.backends.state import BackendState
 
 _PATTERN = b"limpet "
@@ -53,13 +53,20 @@ def plain(state: BackendState, status: int, text: str, request: str = "") -> Rep
 
 
 def serve(state: BackendState, request: HttpRequest, id: str, peer: str, wish: Steering) -> Reply:
-    """Answer a request of the shop: POST /login, POST /cart, anything else."""
+    """Answer a request of the shop: POST /login, POST /cart, anything else; 503 while its store is away."""
+    try:
+        return _serve(state, request, id, peer, wish)
+    except StoreFault as err:
+        return plain(state, 503, str(err), id)
+
+
+def _serve(state: BackendState, request: HttpRequest, id: str, peer: str, wish: Steering) -> Reply:
     headers = identity(state, id)
     cookie = state.options.session_cookie
     session = next((one for value in request.cookies(cookie) if (one := state.sessions.get(value)) is not None), None)
     if session is not None:
         session.visits += 1
-    path = request.path
+    path = request.path.partition(";")[0]  # a session id may ride in the path
     if request.method == "POST" and path == "/login":
         user = request.form("user")
         if not user:
@@ -75,8 +82,10 @@ def serve(state: BackendState, request: HttpRequest, id: str, peer: str, wish: S
         state.sessions.put(session)
     for line in wish.set_cookies:
         fresh = state.sessions.create().id if "{session}" in line else ""
-        headers.append(("Set-Cookie", line.replace("{session}", fresh)))
+        headers.append(("Set-Cookie", line.replace("{session}", fresh).replace("{backend}", state.options.name)))
     headers += wish.headers
+    if wish.mint and not request.header(wish.mint.lower()):
+        headers.append((wish.mint, state.sessions.create().id))
     status = state.faults.status or wish.status or 200
     if wish.body is not None:
         content = (_PATTERN * (wish.body // len(_PATTERN) + 1))[: wish.body]

@@ -12,6 +12,7 @@ from pathlib import Path
 from limpet.harness.backends.main import open_socket, run
 from limpet.harness.backends.options import BackendOptions, Protocol, parse_address
 from limpet.harness.model.errors import SetupFault, UsageFault
+from limpet.harness.model.stores import without_password, wrong_url
 
 
 def resolve(host: str) -> str:
@@ -38,6 +39,8 @@ async def _serve(options: BackendOptions) -> None:
             f"history   curl -H 'Authorization: Bearer {options.token}' http://{shown}/_limpet/history",
             f"token     {options.token}",
         ]
+    if options.sessions:
+        lines.append(f"sessions  in {without_password(options.sessions)}")
     if options.history is not None:
         lines.append(f"written   {options.history}")
     sys.stdout.write("\n".join(lines) + "\n")
@@ -56,6 +59,7 @@ def serve_standalone(
     protocol: Protocol,
     *,
     allow_remote: bool = False,
+    sessions: str = "",
 ) -> int:
     """Serve in the foreground until Ctrl-C, then return 0.
 
@@ -66,9 +70,11 @@ def serve_standalone(
         history: file to which each request is appended as a JSON line.
         protocol: "http" or "tcp".
         allow_remote: whether an address beyond loopback is wanted.
+        sessions: URL of a Redis server that keeps its sessions; all backends with the same one share them. "": its own
+            memory.
 
     Raises:
-        UsageFault: the address is none, or beyond loopback without `allow_remote`.
+        UsageFault: the URL is none, or the address is none or beyond loopback without `allow_remote`.
         SetupFault: the port is in use, the address not this machine's, or the history cannot be written.
     """
     host, port = parse_address(listen)
@@ -79,9 +85,12 @@ def serve_standalone(
             where=listen,
             do="listen on 127.0.0.1, or allow it with --allow-remote",
         )
+    if sessions and (reason := wrong_url(sessions)):
+        raise UsageFault(reason, where=f"--sessions {sessions}")
     options = BackendOptions(
-        name=name, host=host, port=port, protocol=protocol, history=history, token=token or secrets.token_urlsafe(18)
-    )
+        name=name, host=host, port=port, protocol=protocol, history=history, token=token or secrets.token_urlsafe(18),
+        sessions=sessions,
+    )  # fmt: skip
     try:
         run(_serve(options))
     except KeyboardInterrupt:

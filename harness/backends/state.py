@@ -28,7 +28,7 @@ class BackendState:
         """
         self.options = options
         self.instance = secrets.token_hex(8)
-        self.sessions: SessionStore = MemorySessions() if sessions is None else sessions
+        self.sessions: SessionStore = _store_of(options) if sessions is None else sessions
         self.recorder = Recorder(options.history, keep=keep)
         self.faults = Faults()
         self.connections: set[Connection] = set()
@@ -39,7 +39,7 @@ class BackendState:
     def begin_anew(self) -> None:
         """Another backend, to all who ask: new instance id, no sessions. The history on disk goes on."""
         self.instance = secrets.token_hex(8)
-        self.sessions = MemorySessions()
+        self.sessions = _store_of(self.options)
         self.recorder.lines.clear()
         self.recorder.count = self.health_requests = 0
 
@@ -88,3 +88,16 @@ class BackendState:
             len(self.connections),
             error,
         )
+
+
+def _store_of(options: BackendOptions) -> SessionStore:
+    """Where this backend keeps its sessions.
+
+    Raises:
+        StoreFault: the URL of its store makes no sense.
+    """
+    if not options.sessions:
+        return MemorySessions()
+    from limpet.harness.backends.shared_sessions import RedisSessions  # a library that most backends need not load
+
+    return RedisSessions(options.sessions, options.space)

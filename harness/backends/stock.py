@@ -18,6 +18,7 @@ class Stock:
 
     Only a backend to which nothing was ever done comes in here, and it goes out as a new instance, without memory,
     without connections, with an empty history: what limpet's own code forgets is certain, unlike what a balancer does.
+    One whose sessions are in a store belongs to its deployment, by whose name it keeps them there, and does not.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,7 @@ class Stock:
 
     def put(self, backend: Backend) -> bool:
         """Takes it over from a deployment whose balancer is gone. False where it has to be stopped instead."""
-        if not backend.pristine or not backend.alive:
+        if not backend.pristine or not backend.alive or backend.options.sessions:
             return False
         with self._lock:
             idle = self._idle.setdefault(_kind(backend.options), [])
@@ -37,7 +38,7 @@ class Stock:
 
     def take(self, options: BackendOptions) -> Backend | None:
         """A backend like this at whatever address, as good as new; None where there is none."""
-        while True:
+        while not options.sessions:
             with self._lock:
                 idle = self._idle.get(_kind(options))
                 if not idle:
@@ -49,6 +50,7 @@ class Stock:
                 backend.stop()
                 continue
             return backend
+        return None
 
 
 def _kind(options: BackendOptions) -> Hashable:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 @click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
               help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Repeat the selftest of this seed.")
-@click.option("--full", is_flag=True, help="Every promised behaviour against every fault, not only its catchers.")
+@click.option(
+    "--full", is_flag=True, help="Every promised behaviour against every fault; each has to reject one. Takes long."
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-selftest"),
-              show_default=True, help="Where selftest.json and histories go.")  # fmt: skip
+              show_default=True, help="Where selftest.json, selftest.md and histories go.")  # fmt: skip
 def selftest(
     globs: tuple[str, ...],
     folders: tuple[Path, ...],
@@ -36,20 +38,29 @@ def selftest(
     """Put faults into the bundled balancer and see that the behaviours reject each of them.
 
     Rejected means: broken by the violation that the fault has to provoke, the fault was really activated, and the same
-    seed held on the right balancer.
+    seed held on the right balancer. Each fault is tried with its declared catchers and with a few other behaviours,
+    drawn by the seed.
     """
     from limpet.harness.engine.collecting import SUITES, behaviours
+    from limpet.harness.model.verdict import ExitCode
     from limpet.harness.selftest.document import write
     from limpet.harness.selftest.faults import FAULTY, faults
-    from limpet.harness.selftest.run import JSON, Selftest
+    from limpet.harness.selftest.run import JSON, TABLE, Selftest
+    from limpet.harness.selftest.startable import triable
+    from limpet.harness.selftest.table import write_table
 
-    wanted = faults((FAULTY, *folders), globs)
+    wanted, left_out = triable(faults((FAULTY, *folders), globs))
+    for each in left_out:
+        click.echo(f"left out: {each}")
+    if not wanted:
+        return ExitCode.UNDECIDED
     screen = Screen(live=sys.stderr.isatty())
-    found = Selftest(wanted, behaviours((SUITES, *suites)), out, seed, full).run(screen)
+    found = Selftest(wanted, behaviours((SUITES, *suites)), out, seed, full, whole=not globs).run(screen)
     screen.clear()
     write(found, out / JSON)
+    write_table(found, out / TABLE)
     show(found, whole=not globs)
-    click.echo(f"\nWritten: {out / JSON}; histories of both balancers in {out / 'histories'}")
+    click.echo(f"\nWritten: {out / JSON} and {out / TABLE}; histories of both balancers in {out / 'histories'}")
     return found.code
 
 
@@ -102,6 +113,7 @@ def show(found: Report, *, whole: bool) -> None:
     """
     from limpet.harness.cli.tables import show_table
     from limpet.harness.selftest.classes import CLASSES
+    from limpet.harness.selftest.outcomes import together
 
     click.echo()
     show_table(("fault", "class", "provokes", "target", "rejected by", "not rejected by"), list(_rows(found.faults)))
@@ -116,7 +128,11 @@ def show(found: Report, *, whole: bool) -> None:
         missing = sorted(set(CLASSES) - covered)
         click.echo(f"\nNo fault of these classes: {', '.join(f'{each} {CLASSES[each]}' for each in missing)}")
         if found.unproven:
-            click.echo(f"\nUnproven, no fault broke them here: {', '.join(found.unproven)}")
+            click.echo(f"\nUnproven, no fault broke them here: {', '.join(together(found.unproven))}")
+        if found.full and found.blind:
+            click.echo(f"\nREJECT NO FAULT: {', '.join(found.blind)}")
+        elif found.full:
+            click.echo("\nEvery behaviour rejects at least one fault.")
     for each in found.undecided:
         click.echo(f"\nOn the right balancer {each.target} {each.name} is {each.verdict}: {each.reason}")
     for each in found.accused:
@@ -148,13 +164,11 @@ def _rows(faults: Sequence[FaultReport]) -> list[tuple[str, ...]]:
 def _show_crossing(found: Report) -> None:
     """How many faults each behaviour has noticed, and which."""
     from limpet.harness.cli.tables import show_table
+    from limpet.harness.selftest.table import by_behaviour
 
-    noticed: dict[str, list[str]] = {}
-    for each in found.outcomes:
-        names = noticed.setdefault(each.right.behaviour, [])
-        if each.noticed and each.trial.fault.name not in names:
-            names.append(each.trial.fault.name)
-    rows = [(name, str(len(faults)), ", ".join(faults)) for name, faults in sorted(noticed.items())]
+    rows = [
+        (name, str(len(faults)), ", ".join(faults)) for name, faults in sorted(by_behaviour(found.outcomes).items())
+    ]
     show_table(("behaviour", "faults", "noticed"), rows)
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from limpet.harness.model.errors import LimpetFault, SetupFault, UsageFault
+from limpet.harness.model.errors import LimpetFault, UsageFault
 
 
 @click.command()
 def targets() -> int:
     """List the bundled targets and what this machine can start."""
     from limpet.harness.cli.tables import show_table
-    from limpet.harness.session import bundled
+    from limpet.harness.targets.bundled import missing
     from limpet.harness.targets.load import load, names
 
-    default = set(bundled())
     rows: list[tuple[str, ...]] = []
     for name in names():
         try:
@@ -28,29 +26,15 @@ def targets() -> int:
             rows.append((name, "", "", str(fault), "does not load", ""))
             continue
         target = loaded.target
-        runs = "default" if name in default else ""
-        rows.append((name, target.product, loaded.profile, target.title, _startable(name), runs))
-    show_table(("target", "product", "profile", "title", "starts here", "runs"), rows)
-    click.echo("\nThose marked default run when no --target is given.  Judge one with: limpet run --target NAME")
+        rows.append((name, target.product, loaded.profile, target.title, missing(loaded) or "yes",
+                     "shown" if target.shown else ""))  # fmt: skip
+    show_table(("target", "product", "profile", "title", "starts here", "shown"), rows)
+    click.echo(
+        "\nlimpet run judges those marked shown, one of each affinity mode; limpet run --all all that start here."
+    )
+    click.echo("Judge one with: limpet run --target NAME")
     click.echo("A balancer of your own: limpet init DIR")
     return 0
-
-
-def _startable(name: str) -> str:
-    """``yes``, or ``after:`` the line that installs what is missing."""
-    from limpet.harness.targets.binaries import locate
-    from limpet.harness.targets.load import load
-
-    launch = load(name).target.launch
-    if launch is None or launch.python:
-        return "yes"
-    if launch.binary is None:
-        return "yes" if shutil.which(launch.command[0]) else f"no, {launch.command[0]} is not on PATH"
-    try:
-        locate(launch.binary)
-    except SetupFault as fault:
-        return f"after: {launch.binary.install}" if launch.binary.install else f"no, {fault.what}"
-    return "yes"
 
 
 @click.command()
@@ -82,9 +66,21 @@ def behaviours(suites: tuple[Path, ...]) -> int:
 @click.command()
 @click.option("--profile", metavar="P", help="Only those of this profile (product/profile).")
 @click.option("--product", metavar="X", help="Only those of this product.")
-def requirements(profile: str | None, product: str | None) -> int:
-    """List the documented statements behind the verdicts."""
+@click.option("--coverage", is_flag=True, help="Which of them are really checked: exit 1 on a gap.")
+@click.option("--results", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --coverage: a "
+              "conformance.json. Default: the last in reports/out or limpet-out.")  # fmt: skip
+@click.option("--selftest", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --coverage: a "
+              "selftest.json. Default: the one in limpet-selftest.")  # fmt: skip
+def requirements(
+    profile: str | None, product: str | None, coverage: bool, results: Path | None, selftest: Path | None
+) -> int:
+    """List the documented statements behind the verdicts.
+
+    With --coverage: requirement by behaviour by target. A pair of requirement and behaviour is covered when the last
+    results decided it on the bundled balancer, and the last selftest has a fault of that profile that it rejected.
+    """
     from limpet.harness.cli.catalogues import catalogues
+    from limpet.harness.cli.coverage import show_coverage
     from limpet.harness.cli.tables import show_table
     from limpet.harness.model.contract.validation import nearest
 
@@ -94,6 +90,11 @@ def requirements(profile: str | None, product: str | None) -> int:
     profiles = [f"{name}/{each}" for name, catalogue in known.items() for each in catalogue.profile]
     if profile is not None and profile not in profiles:
         raise UsageFault(f'no profile "{profile}"; {nearest(profile, profiles)}', where="--profile")
+    if coverage:
+        of_product = [each for each in profiles if each.startswith(f"{product}/")]
+        return show_coverage(results, selftest, [profile] if profile is not None else of_product)
+    if results is not None or selftest is not None:
+        raise UsageFault("--results and --selftest go with --coverage", do="Add it, or leave them out.")
     rows: list[tuple[str, ...]] = []
     for name, catalogue in known.items():
         for each in catalogue.requirement:
@@ -124,7 +125,7 @@ def init(directory: Path, url: str, product: str) -> int:
     click.echo(f"Fill in what is marked {MARK}:")
     for place, line in _marked(files, MARK):
         click.echo(f"  {place}: {line}")
-    click.echo(f"Then judge it with: limpet run --target {directory} --require 'affinity.*'")
+    click.echo(f"Then judge it with: limpet run --target {directory} --require affinity.holds")
     return 0
 
 

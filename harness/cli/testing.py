@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--target", "targets", multiple=True, metavar="DIR", help="A target directory, or a name that `limpet "
-              "targets` lists; repeatable. Default: the bundled balancer in all its modes.")  # fmt: skip
+              "targets` lists; repeatable. Default: the bundled ones that it marks shown.")  # fmt: skip
+@click.option("--all", "all_targets", is_flag=True, help="All bundled targets that this machine can start.")
 @click.option("--profile", metavar="P", help="Judge by this profile (product/profile) instead of the target's own.")
 @click.option("--behaviour", "behaviours", multiple=True, metavar="GLOB", help="Only these behaviours; repeatable.")
 @click.option("--require", multiple=True, metavar="GLOB", help="What must be held for exit 0; repeatable.")
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Held rows by name only.")
 def run(
     targets: tuple[str, ...],
+    all_targets: bool,
     profile: str | None,
     behaviours: tuple[str, ...],
     require: tuple[str, ...],
@@ -53,7 +55,9 @@ def run(
     """
     from limpet.harness.session import Options
 
-    words = ["limpet", "run"]
+    if all_targets and targets:
+        raise UsageFault("--all and --target exclude each other", do="Give one of them.")
+    words = ["limpet", "run", *(["--all"] if all_targets else [])]
     for name, values in (("--target", targets), ("--behaviour", behaviours), ("--require", require)):
         for value in values:
             words += [name, value]
@@ -63,6 +67,7 @@ def run(
     words += ["--strict"] if strict else []
     options = Options(
         targets=targets,
+        all_targets=all_targets,
         profile=profile,
         behaviours=behaviours,
         require=require,
@@ -71,7 +76,18 @@ def run(
         strict=strict,
         command=shlex.join(words),
     )
-    return judge(options, suites=suites, junit=junit, verbosity=0 if quiet else 1 + verbose)
+    code = judge(options, suites=suites, junit=junit, verbosity=0 if quiet else 1 + verbose)
+    if not targets and not all_targets:
+        click.echo(_rest())
+    return code
+
+
+def _rest() -> str:
+    """How to judge what this run left out."""
+    from limpet.harness.targets.bundled import startable
+
+    shown, every = len(startable(shown_only=True)), len(startable())
+    return f"\n{shown} of {every} bundled targets were judged; all: limpet run --all; one: limpet run --target NAME"
 
 
 def judge(options: Options, *, suites: Sequence[Path], junit: Path | None, verbosity: int) -> int:

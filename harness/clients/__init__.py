@@ -9,6 +9,7 @@ from limpet.harness.clients.personas import Persona, persona
 from limpet.harness.clients.raw import RawConnection
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.clients.tcp import TcpClient
+from limpet.harness.clients.websocket import WebSocket
 
 __all__ = [
     "BulkPlan",
@@ -21,6 +22,7 @@ __all__ = [
     "Recorder",
     "SourcePool",
     "TcpClient",
+    "WebSocket",
     "persona",
     "run_bulk",
     "together",

@@ -55,6 +55,9 @@ class Endpoint:
         scheme: what is spoken there.
         server_name: the ``Host`` header (and TLS server name) when it differs from ``host:port``.
         verify: whether a TLS certificate must be valid for the server name.
+        ca: PEM file with what a certificate must lead back to; "" for what this machine trusts.
+        tls_version: the one version of TLS that clients speak, such as ``TLSv1.2``; "" for any.
+        proxy_protocol: the version of the PROXY header with which each connection begins; "" for none.
     """
 
     host: str
@@ -62,6 +65,9 @@ class Endpoint:
     scheme: Literal["http", "https", "tcp"] = "http"
     server_name: str | None = None
     verify: bool = True
+    ca: str = ""
+    tls_version: Literal["", "TLSv1.2", "TLSv1.3"] = ""
+    proxy_protocol: Literal["", "v1", "v2"] = ""
 
     @property
     def authority(self) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from limpet.harness.clients.base import Endpoint, Identify, Recorder, by_headers
 from limpet.harness.clients.bulk_connection import Connection
 from limpet.harness.clients.bulk_plan import BulkPlan, BulkResult, Ledger, Visit
+from limpet.harness.clients.proxy_header import proxy_header
 from limpet.harness.clients.sockets import blame, bound_socket, connection_id, local_fault, local_name, tls_context
 from limpet.harness.model.errors import HarnessFault
 
@@ -133,11 +134,14 @@ class _Run:
                 local = local_name(sock)
                 if local == tuple(sock.getpeername()[:2]):
                     raise ConnectionRefusedError("connected to itself: nobody listens")
+                if self.endpoint.proxy_protocol:
+                    header = proxy_header(self.endpoint.proxy_protocol, local, sock.getpeername()[:2])
+                    await loop.sock_sendall(sock, header)
                 tls = self.endpoint.scheme == "https"
                 _, connection = await loop.create_connection(
                     lambda: Connection(visit, identity, local, self.timeout),
                     sock=sock,
-                    ssl=tls_context(self.endpoint.verify) if tls else None,
+                    ssl=tls_context(self.endpoint) if tls else None,
                     server_hostname=self.endpoint.tls_name if tls else None,
                 )
         except BaseException as err:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -38,6 +39,8 @@ class RawConnection:
         source_port: fixed local port, None for an ephemeral one.
         timeout: seconds for connecting and for each ``receive``.
         identify: how to tell which backend answered.
+        carried: the client's address that the connection's PROXY header tells, "" for its own.
+        resume: the TLS session of an earlier connection to go on with.
     """
 
     def __init__(
@@ -49,8 +52,13 @@ class RawConnection:
         source_port: int | None = None,
         timeout: float = 10.0,
         identify: Identify = by_headers,
+        carried: str = "",
+        resume: ssl.SSLSession | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.carried = carried
+        self._resume = resume
+        self._later = b""
         self.timeout = timeout
         self.id = connection_id()
         self.local: tuple[str, int] = (source or "", 0)
@@ -80,6 +88,8 @@ class RawConnection:
                     source=self._source,
                     source_port=self._source_port,
                     deadline=time.monotonic() + self.timeout,
+                    carried=self.carried,
+                    resume=self._resume,
                 )
                 self.local = local_name(self._sock)
             except OSError as err:
@@ -87,7 +97,14 @@ class RawConnection:
         return self._sock is not None
 
     def send(
-        self, head_lines: Sequence[bytes], body: bytes = b"", *, client: str, id: str | None = None, note: str = ""
+        self,
+        head_lines: Sequence[bytes],
+        body: bytes = b"",
+        *,
+        client: str,
+        id: str | None = None,
+        note: str = "",
+        later: bool = False,
     ) -> str:
         """Send one request without waiting for its answer.
 
@@ -98,6 +115,7 @@ class RawConnection:
             client: whose request it is, for the history.
             id: a request id, None for a fresh one.
             note: a word for the history.
+            later: keep its bytes until the next one that is not sent later, so that they travel together.
 
         Returns:
             The request id.
@@ -119,10 +137,14 @@ class RawConnection:
             offset=self._recorder.offset(),
             port=self.local[1],
             note=note,
+            carried=self.carried if self.endpoint.proxy_protocol else "",
         )
         self._recorder.add(sent)
         self._waiting.append(sent)
-        self.send_bytes(b"".join(line + b"\r\n" for line in lines) + b"\r\n" + body)
+        self._later += b"".join(line + b"\r\n" for line in lines) + b"\r\n" + body
+        if not later:
+            data, self._later = self._later, b""
+            self.send_bytes(data)
         return identity
 
     def send_bytes(self, data: bytes) -> None:
@@ -212,13 +234,34 @@ class RawConnection:
         self.send(lines, body, client=client, note=note)
         return self.receive(timeout)
 
+    @property
+    def tls_session(self) -> ssl.SSLSession | None:
+        """The TLS session, for a later connection to resume; None without TLS, or before the server gave one."""
+        return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this connection went on with an earlier TLS session."""
+        return isinstance(self._sock, ssl.SSLSocket) and bool(self._sock.session_reused)
+
+    def read_some(self, timeout: float) -> bytes:
+        """What has come and belongs to no answer, or comes within so many seconds; b"" at the end, or in vain."""
+        spare, self._spare = self._spare, b""
+        if spare or self._sock is None:
+            return spare
+        self._sock.deadline = time.monotonic() + timeout
+        try:
+            return self._sock.recv(65536)
+        except OSError:
+            return b""
+
     def renew(self) -> None:
         """Begin again on a new connection, from the same address; what waits for an answer gets none."""
         self.close()
         self.id = connection_id()
         self._failure = None
         self._waiting.clear()
-        self._spare = b""
+        self._spare = self._later = b""
         self._lost = self.spent = False
         self._answers = 0
 

@@ -11,9 +11,11 @@ import socket
 import ssl
 import struct
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from limpet.harness.clients.base import Endpoint, Failure
+from limpet.harness.clients.proxy_header import proxy_header
 from limpet.harness.model.errors import SetupFault
 
 if TYPE_CHECKING:
@@ -160,7 +162,16 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
-def open_stream(endpoint: Endpoint, *, source: str | None, deadline: float, source_port: int | None = None) -> Stream:
+def open_stream(
+    endpoint: Endpoint,
+    *,
+    source: str | None,
+    deadline: float,
+    source_port: int | None = None,
+    carried: str = "",
+    resume: ssl.SSLSession | None = None,
+    protocol: str = "http/1.1",
+) -> Stream:
     """A connected stream, TLS included when the endpoint's scheme is https.
 
     Args:
@@ -168,6 +179,9 @@ def open_stream(endpoint: Endpoint, *, source: str | None, deadline: float, sour
         source: local address to come from, None for the kernel's choice.
         deadline: CLOCK_MONOTONIC seconds by which it must stand.
         source_port: a fixed local port, None for an ephemeral one.
+        carried: the address that the PROXY header tells, "" for its own; only where the endpoint wants such a header.
+        resume: the TLS session to go on with.
+        protocol: what is spoken inside of TLS.
 
     Raises:
         SetupFault: this machine is to blame.
@@ -181,10 +195,15 @@ def open_stream(endpoint: Endpoint, *, source: str | None, deadline: float, sour
             # With nobody listening, TCP may connect a socket to itself when source and target share the address.
             raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself: nobody listens")
         sock.deadline = deadline
+        if endpoint.proxy_protocol:
+            local = local_name(sock)
+            who = (carried or local[0], local[1])
+            sock.sendall(proxy_header(endpoint.proxy_protocol, who, sock.getpeername()[:2]))
         if endpoint.scheme != "https":
             return sock
+        context = tls_context(endpoint, protocol)
         sock.settimeout(max(deadline - time.monotonic(), 0.001))
-        wrapped = tls_context(endpoint.verify).wrap_socket(sock, server_hostname=endpoint.tls_name)
+        wrapped = context.wrap_socket(sock, server_hostname=endpoint.tls_name, session=resume)
         assert isinstance(wrapped, DeadlineTLSSocket)
         wrapped.deadline = deadline
         return wrapped
@@ -196,14 +215,37 @@ def open_stream(endpoint: Endpoint, *, source: str | None, deadline: float, sour
         raise
 
 
-@functools.cache
-def tls_context(verify: bool) -> ssl.SSLContext:
-    """The client's TLS settings, shared by all connections; built once, since reading the CA store is slow."""
-    context = ssl.create_default_context()
+def tls_context(endpoint: Endpoint, protocol: str = "http/1.1") -> ssl.SSLContext:
+    """The client's TLS settings, shared by all connections of the same kind.
+
+    Args:
+        endpoint: whom it must prove to be, and by what.
+        protocol: what is spoken inside (ALPN).
+
+    Raises:
+        SetupFault: the endpoint's CA file cannot be used.
+    """
+    try:
+        changed = Path(endpoint.ca).stat().st_mtime_ns if endpoint.ca and endpoint.verify else 0
+        return _context(endpoint.verify, endpoint.ca, changed, endpoint.tls_version, protocol)
+    except OSError as err:
+        raise SetupFault(
+            f"the CA file {endpoint.ca} cannot be used: {err}",
+            where=f"{endpoint.host}:{endpoint.port}",
+            do="Name a PEM file in [endpoint] ca.",
+        ) from err
+
+
+@functools.lru_cache(maxsize=64)
+def _context(verify: bool, ca: str, changed: int, version: str, protocol: str) -> ssl.SSLContext:
+    """Built once, since reading the CA store is slow; anew where the CA file has changed."""
+    context = ssl.create_default_context(cafile=ca or None)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
+    if version:
+        context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
+    context.set_alpn_protocols([protocol])
     context.sslsocket_class = DeadlineTLSSocket
     return context
 

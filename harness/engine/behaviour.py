@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Touches = Literal["nothing", "backends", "membership", "settings", "clock"]
 Need = Literal[
     "backend-history", "kill", "hang", "faults", "health", "sessions", "add", "remove", "drain", "weight", "reorder",
-    "replace", "reload", "restart", "affinity", "rotate-keys", "launch", "client-clock",
+    "replace", "reload", "change", "restart", "affinity", "rotate-keys", "launch", "client-clock",
 ]  # fmt: skip
 Test = Callable[["Scenario"], None]
 Variants = Sequence[str] | Callable[[Contract], Sequence[str]]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ssl import SSLSession
+from typing import Literal, NamedTuple, TypedDict, Unpack
 
 from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient
 from limpet.harness.clients.base import Endpoint, Identify, Recorder
+from limpet.harness.engine.carrying import Carrying
 from limpet.harness.model.contract import Contract
+from limpet.harness.model.contract.stated import must
 from limpet.harness.model.cookies import Jar, parse_cookie_headers
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Header
@@ -34,6 +38,25 @@ class Manners:
     patience: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
+class Otherwise(TypedDict, total=False):
+    """What of an endpoint a single connection may do in another way; host, port and ca: of another node."""
+
+    host: str
+    port: int
+    ca: str
+    tls_version: Literal["", "TLSv1.2", "TLSv1.3"]
+    proxy_protocol: Literal["", "v1", "v2"]
+
+
+class Spoken(NamedTuple):
+    """One request, in the words of HTTP."""
+
+    method: str
+    path: str
+    headers: tuple[Header, ...]
+    body: bytes
+
+
 class Client:
     """A simulated user. Not for several threads at once; see `another`.
 
@@ -47,8 +70,9 @@ class Client:
         headers: its browser and language.
         manners: what a plain request looks like here.
         identify: who answered, from a response.
-        cookies: whether it keeps cookies at all.
+        cookies: whether it keeps cookies at all, or whatever else the key is.
         keep: whether it keeps its connection between requests.
+        carrying: its key in a header or in the URL, where that is what the balancer goes by.
     """
 
     def __init__(
@@ -65,20 +89,23 @@ class Client:
         identify: Identify,
         cookies: bool = True,
         keep: bool = True,
+        carrying: Carrying | None = None,
     ) -> None:
         self.contract = contract
+        self._carrying = Carrying(contract, keeps=False, own="") if carrying is None else carrying
         self.endpoint = endpoint
         self.name = name
         self.source = source
         self.skew = 0.0
         self.last: Exchange | None = None
         self._now = now
-        self.jar: Jar | None = Jar(self.clock, trust_loopback=True) if cookies else None
+        self.jar: Jar | None = self._carrying.jar(self.clock) if cookies else None
         self._recorder = recorder
         self._manners = manners
         self._identify = identify
         self._headers = tuple(headers)
         self._frozen: str | None = None
+        self._frozen_key: str | None = None
         self._http: HttpClient | None = None
         self._tcp: TcpClient | None = None
         if endpoint.scheme == "tcp":
@@ -94,13 +121,20 @@ class Client:
         return self._now() + self.skew
 
     @property
+    def identify(self) -> Identify:
+        """How a response tells who gave it."""
+        return self._identify
+
+    @property
     def backend(self) -> str:
         """Who answered last; "" when nobody did."""
         return self.last.backend if self.last else ""
 
     @property
     def key(self) -> str:
-        """The value of the affinity cookie that it would send now; "" without one."""
+        """The value of the affinity cookie, header or URL id that it would send now; "" without one."""
+        if self._carrying.carries:
+            return self._carrying.value if self._frozen_key is None else self._frozen_key
         wanted = cookie_names(self.contract)
         if wanted is None:
             return ""
@@ -116,8 +150,9 @@ class Client:
         return self.jar.header(self.endpoint.base_url + self._manners.path) if self.jar is not None else ""
 
     def freeze(self) -> None:
-        """From now on it sends the cookies of this moment for ever: whatever is set, updated or expires."""
+        """From now on it sends the cookies (or other key) of this moment for ever: whatever is set or expires."""
         self._frozen = self.cookie_header()
+        self._frozen_key = self.key if self._carrying.carries else None
 
     def visit(
         self,
@@ -126,8 +161,9 @@ class Client:
         note: str = "",
         timeout: float | None = None,
         cookie: str | None = None,
+        key: str | None = None,
     ) -> Exchange:
-        """One plain request, on whatever layer this deployment works; ``cookie`` as in `request`."""
+        """One plain request, on whatever layer this deployment works; ``cookie`` and ``key`` as in `request`."""
         if self._tcp is not None:
             if new_connection:
                 self._tcp.close()
@@ -136,7 +172,7 @@ class Client:
             return self.last
         plain = self._manners
         return self.request(
-            plain.method, plain.path, body=plain.body, cookie=cookie,
+            plain.method, plain.path, body=plain.body, cookie=cookie, key=key,
             new_connection=new_connection, note=note, timeout=timeout,
         )  # fmt: skip
 
@@ -160,30 +196,69 @@ class Client:
         new_connection: bool = False,
         timeout: float | None = None,
         note: str = "",
+        key: str | None = None,
     ) -> Exchange:
-        """One HTTP request; ``cookie`` replaces the jar's Cookie header ("" for none).
+        """One HTTP request; ``cookie`` replaces the jar's Cookie header, ``key`` what it carries ("" for none).
 
         Raises:
             HarnessFault: this deployment does not speak HTTP.
         """
         if self._http is None:
             raise HarnessFault("an HTTP request to a balancer of TCP connections", where=f"client {self.name}")
+        own = self.key if key is None and self._carrying.carries else key or ""
         stated = dict(self._manners.headers) | dict(headers)
-        if self._manners.app_mints and SET_COOKIE not in stated and not self._knows_application():
-            stated[SET_COOKIE] = self._minting
+        if not {name.lower() for name, _ in self._carrying.headers(own)} & {name.lower() for name in stated}:
+            stated |= dict(self._carrying.headers(own))
+        if self._manners.app_mints and not own and SET_COOKIE not in stated and not self._knows_application():
+            stated |= dict(self._wishes)
         with self._manners.patience():
             self.last = self._http.request(
-                method, path, headers=tuple(stated.items()), body=body, chunked=chunked,
+                method, self._carrying.path(path, own), headers=tuple(stated.items()), body=body, chunked=chunked,
                 cookie=self._frozen if cookie is None else cookie,
                 new_connection=new_connection, timeout=timeout, note=note,
             )  # fmt: skip
+        self._carrying.learn(self.last)
         return self.last
 
-    def raw(self) -> RawConnection:
-        """A connection of its own from this user's address, under exact control."""
+    def raw(
+        self,
+        *,
+        through: str | None = None,
+        carried: str = "",
+        resume: SSLSession | None = None,
+        **other: Unpack[Otherwise],
+    ) -> RawConnection:
+        """A connection of its own, under exact control.
+
+        Args:
+            through: the address that it comes from, a proxy's, instead of this user's.
+            carried: the address that the PROXY header tells instead of that one.
+            resume: the TLS session to go on with.
+            other: what of the endpoint is different: ``tls_version``, ``proxy_protocol``, ``host``, ``port``, ``ca``.
+        """
         return RawConnection(
-            self.endpoint, self._recorder, source=self.source, timeout=self._manners.timeout, identify=self._identify
-        )
+            replace(self.endpoint, **other), self._recorder, source=through or self.source, carried=carried,
+            resume=resume, timeout=self._manners.timeout, identify=self._identify,
+        )  # fmt: skip
+
+    def spoken(self, headers: Sequence[Header] = (), cookies: Sequence[str] | None = None) -> Spoken:
+        """The plain request that it would send now, with its key, for whoever sends it in another way."""
+        plain = self._manners
+        own = (self.cookie_header(),) if cookies is None else cookies
+        lines = [*self._headers, *plain.headers, *headers, *(("Cookie", each) for each in own if each)]
+        path = plain.path
+        if self._carrying.carries:
+            lines += self._carrying.headers(self.key)
+            path = self._carrying.path(path, self.key)
+        return Spoken(plain.method, path, tuple(lines), plain.body or b"")
+
+    def heard(self, exchange: Exchange) -> Exchange:
+        """Takes what an answer hands out, however it came."""
+        self.last = exchange
+        if self.jar is not None and exchange.set_cookies:
+            self.jar.store(self.endpoint.base_url + self._manners.path, exchange.set_cookies)
+        self._carrying.learn(exchange)
+        return exchange
 
     def over(
         self, connection: RawConnection, *, cookies: Sequence[str] | None = None, headers: Sequence[Header] = (),
@@ -199,31 +274,28 @@ class Client:
             headers: further header lines.
             note: a word for the history.
         """
-        plain = self._manners
-        own = (self.cookie_header(),) if cookies is None else cookies
-        lines = [*self._headers, *plain.headers, *headers, *(("Cookie", each) for each in own if each)]
+        said = self.spoken(headers, cookies)
         if connection.spent:
             connection.renew()
-        with plain.patience():
-            self.last = connection.request(
-                self.name, plain.method, plain.path, lines, body=plain.body or b"", note=note
-            )
-            if self.last.error in ("closed", "reset") and "of a kept connection" in self.last.received.detail:
+        with self._manners.patience():
+            found = connection.request(self.name, said.method, said.path, said.headers, body=said.body, note=note)
+            if found.error in ("closed", "reset") and "of a kept connection" in found.received.detail:
                 connection.renew()
-                self.last = connection.request(
-                    self.name, plain.method, plain.path, lines, body=plain.body or b"", note=note
-                )
-        if self.jar is not None and self.last.set_cookies:
-            self.jar.store(self.endpoint.base_url + plain.path, self.last.set_cookies)
-        return self.last
+                found = connection.request(self.name, said.method, said.path, said.headers, body=said.body, note=note)
+        return self.heard(found)
 
-    def plan(self, requests: int = 1, *, headers: Sequence[Header] = ()) -> BulkPlan:
-        """Plain requests of this user for the bulk client: no cookies, a new connection for each."""
+    def plan(self, requests: int = 1, *, headers: Sequence[Header] = (), cookies: bool = False) -> BulkPlan:
+        """Plain requests of this user for the bulk client, a new connection for each; with ``cookies`` the jar's."""
         plain = self._manners
-        minted = ((SET_COOKIE, self._minting),) if plain.app_mints else ()
+        own = self.key if self._carrying.carries else ""
+        sent = dict(parse_cookie_headers(self.cookie_header())) if cookies else {}
+        known = bool(own) or (bool(sent) and self._knows_application())
+        minted = self._wishes if plain.app_mints and not known else self._carrying.headers(own)
         return BulkPlan(
-            client=self.name, source=self.source, requests=requests, method=plain.method, path=plain.path,
+            client=self.name, source=self.source, requests=requests, method=plain.method,
+            path=self._carrying.path(plain.path, own),
             headers=(*self._headers, *plain.headers, *minted, *headers), body=plain.body or b"", keep=False,
+            cookies=sent, carry=tuple(sent),
         )  # fmt: skip
 
     def another(self, *, source: str | None = None) -> Client:
@@ -231,11 +303,11 @@ class Client:
         twin = Client(
             contract=self.contract, endpoint=self.endpoint, recorder=self._recorder, name=self.name,
             source=source or self.source, now=self._now, headers=self._headers, manners=self._manners,
-            identify=self._identify, cookies=False,
+            identify=self._identify, cookies=False, carrying=self._carrying,
         )  # fmt: skip
         twin.skew = self.skew
         twin.jar = self.jar
-        twin._frozen = self._frozen
+        twin._frozen, twin._frozen_key = self._frozen, self._frozen_key
         if twin._http is not None and self._http is not None:
             twin._http.share_jar(self._http)
         return twin
@@ -251,9 +323,16 @@ class Client:
                 client.close()
 
     @property
-    def _minting(self) -> str:
-        """What the application answers to a user without a session."""
-        return f"{self._application}={{session}}; Path=/; HttpOnly"
+    def _wishes(self) -> tuple[Header, ...]:
+        """What the application is told to answer to a user without a session."""
+        in_header = self._carrying.wishes()
+        return in_header or ((SET_COOKIE, f"{self._application}={{session}}{self._route}; Path=/; HttpOnly"),)
+
+    @property
+    def _route(self) -> str:
+        """What the application's servers append to a session's id, where the balancer goes by that."""
+        mark = self.contract.application.mark if self.contract.application is not None else None
+        return f"{mark.separator}{{backend}}" if mark is not None and must(mark.form, "route") else ""
 
     @property
     def _application(self) -> str:

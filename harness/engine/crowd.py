@@ -42,6 +42,27 @@ def crowd(scenario: Scenario, users: Sequence[Client], each: int) -> list[BulkRe
     )
 
 
+def load(scenario: Scenario, users: Sequence[Client], each: int) -> list[BulkResult]:
+    """So many requests of every user at once, with their cookies, each request on a connection of its own.
+
+    One user's requests follow each other; what cookies they are given is in the users' jars afterwards.
+    """
+    results = run_bulk(
+        scenario.system.endpoint,
+        scenario.recorder,
+        [user.plan(each, cookies=True) for user in users],
+        connections=len(users),
+        seed=scenario.rng.getrandbits(32),
+        identify=identify_by(scenario.system.loaded.target.backends),
+    )
+    jars = {user.name: (user.jar, user.endpoint.base_url + "/") for user in users}
+    for result in results:
+        jar, url = jars[result.client]
+        if jar is not None and result.set_cookies:
+            jar.store(url, result.set_cookies)
+    return results
+
+
 def recognises_nobody(scenario: Scenario, hands: Mapping[str, Mapping[str, int]], what: str, alpha: float) -> None:
     """Judges that who asks makes no difference: one user who meets one backend too often is a violation.
 

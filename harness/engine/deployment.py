@@ -6,23 +6,21 @@ back from the balancer, or else when the time has passed that the target says it
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from limpet.harness.backends.backend import Backend
 from limpet.harness.backends.fleet import Fleet
-from limpet.harness.backends.stock import Stock
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
+from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.pace import Pace
-from limpet.harness.engine.timeline import Timeline
+from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
-from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
@@ -33,18 +31,6 @@ Meanwhile = Callable[[], object] | None
 
 _LOOK_AGAIN = 0.02
 """Seconds between two looks at whether the balancer has noticed; later it looks less often."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What a run gives to each deployment."""
-
-    keeper: Keeper
-    lease: LoopbackLease
-    stock: Stock
-    timeline: Timeline
-    workdir: Path
-    seed: int
 
 
 class Deployment:
@@ -65,6 +51,7 @@ class Deployment:
         self._ground = ground
         self._fleet = Fleet(ground.keeper, ground.workdir / name, ground.lease, ground.stock)
         self._backends: dict[str, Backend] = {}
+        self._space = secrets.token_hex(8)
         self._weights = tuple(weights)
         self._listeners: list[Listener] = []
         self.pace = Pace(loaded.target.endpoint.rate, ground.timeline)
@@ -94,9 +81,7 @@ class Deployment:
     @property
     def endpoint(self) -> Endpoint:
         """Where its clients go."""
-        target = self.target
-        scheme = "tcp" if target.scheme == "tcp" else "https" if target.scheme == "https" else "http"
-        return Endpoint(target.host, target.port, scheme)  # type: ignore[arg-type]
+        return endpoint_of(self.target)
 
     @property
     def local(self) -> bool:
@@ -112,6 +97,11 @@ class Deployment:
     def names(self) -> tuple[str, ...]:
         """The names of its members now, in order."""
         return tuple(member.name for member in self.target.members)
+
+    @property
+    def shared_sessions(self) -> bool:
+        """Whether its backends keep their sessions in one store."""
+        return self.loaded.target.backends.sessions != "memory"
 
     def start(self) -> None:
         """Starts backends and balancer.
@@ -153,8 +143,12 @@ class Deployment:
 
     def copy(self, loaded: LoadedTarget) -> Deployment:
         """A further deployment of the same target, set up for another contract; not started yet."""
+        return Deployment(loaded, self._ground, self.next_name(), self._weights)
+
+    def next_name(self) -> str:
+        """A name for a further deployment beside this one."""
         self._copies += 1
-        return Deployment(loaded, self._ground, f"{self.name}c{self._copies}", self._weights)
+        return f"{self.name}c{self._copies}"
 
     def listen(self, listener: Listener) -> None:
         """Tells every control from now on."""
@@ -283,6 +277,10 @@ class Deployment:
         """Reloads the unchanged configuration."""
         self._balancer("reload", self.target.reload)
 
+    def change(self) -> None:
+        """Changes something of the configuration that has nothing to do with stickiness."""
+        self._balancer("change", self.target.change)
+
     def restart(self) -> None:
         """Stops and starts the balancer."""
         self._balancer("restart", self.target.restart)
@@ -303,9 +301,12 @@ class Deployment:
         self._tell("advance-clock", begin, time.monotonic(), "", seconds)
 
     def _launch(self, name: str, host: str | None = None, port: int | None = None) -> Backend:
-        protocol = self.loaded.target.backends.protocol
+        spec = self.loaded.target.backends
         with self._ground.timeline.patience():
-            backend = self._fleet.start(name, protocol=protocol, host=host, port=port)
+            store = self._ground.store_of(spec)
+            backend = self._fleet.start(
+                name, protocol=spec.protocol, host=host, port=port, sessions=store, space=self._space
+            )
         self._backends[name] = backend
         return backend
 

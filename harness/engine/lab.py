@@ -12,8 +12,10 @@ from pathlib import Path
 from types import TracebackType
 
 from limpet.harness.backends.fleet import PRELOAD
+from limpet.harness.backends.redis_server import RedisServer
 from limpet.harness.backends.stock import Stock
-from limpet.harness.engine.deployment import Deployment, Ground
+from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
@@ -49,13 +51,14 @@ class Lab:
             raise
         self.lease = LoopbackLease(random.Random(f"lease/{os.getpid()}"))
         self.stock = Stock()
+        self.redis = RedisServer(self.keeper, self.lease, self.workdir / "redis")
         self.seed = seed
         self._numbers = itertools.count(1)
 
     def deployment(self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1)) -> Deployment:
         """A deployment that is not started yet."""
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
-        ground = Ground(self.keeper, self.lease, self.stock, self.timeline, self.workdir, self.seed)
+        ground = Ground(self.keeper, self.lease, self.stock, self.timeline, self.workdir, self.seed, self.redis)
         return Deployment(loaded, ground, name, weights)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from limpet.harness.clients import Exchange, RawConnection, SourcePool, persona
+from limpet.harness.engine.carrying import Carrying, invented, is_minted
 from limpet.harness.engine.client import Client, Manners
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.identity import identify_by
@@ -24,6 +25,9 @@ _HELD = 5.0
 
 _DRAWS = 30
 """New sessions tried for each member before a backend counts as unreachable for new sessions."""
+
+_ANSWERS = 4
+"""Answers that may come without the balancer's cookie where nobody said with which it comes."""
 
 _PATIENCE = 3
 """Of these, how many go before open requests of strangers are to lead new sessions elsewhere."""
@@ -78,14 +82,17 @@ class People:
         """A new user at a new address.
 
         Args:
-            cookies: whether it keeps cookies.
+            cookies: whether it keeps cookies, or what else carries its key.
             keep: whether it keeps its connection.
             source: its address, None for one whose key nobody else has.
         """
         self._people += 1
         who = persona(self._cast, self._people)
         plain = self.system.loaded.target.request
-        mints = self.contract.affinity == "app-cookie" and self.system.loaded.target.backends.owner == "limpet"
+        mints = self.contract.affinity == "app-cookie" or is_minted(self.contract)
+        mints = mints and self.system.loaded.target.backends.owner == "limpet"
+        number = self._people
+        carrying = Carrying(self.contract, keeps=cookies, own=invented(self._seed, number), in_query=number % 2 == 0)
         local = self.system.local
         client = Client(
             contract=self.contract,
@@ -106,6 +113,7 @@ class People:
             identify=identify_by(self.system.loaded.target.backends),
             cookies=cookies,
             keep=keep,
+            carrying=carrying,
         )
         self._clients.append(client)
         return client
@@ -152,15 +160,35 @@ class People:
 
     def _require_key(self, client: Client, exchange: Exchange) -> None:
         """A first answer without the cookie by which the balancer goes pins nobody, and that is a broken promise."""
-        if self.contract.affinity not in ("lb-cookie", "app-cookie") or not exchange.ok or not exchange.backend:
+        by_cookie = self.contract.affinity in ("lb-cookie", "app-cookie")
+        if not (by_cookie or is_minted(self.contract)) or not exchange.ok or not exchange.backend:
             return
-        if cookie_names(self.contract) is None and exchange.set_cookies:
+        if by_cookie and cookie_names(self.contract) is None and exchange.set_cookies:
             return  # nobody said what it is called, so one of these may be it
-        if client.issued(exchange) or any(each.kind is Kind.COOKIE_NOT_ISSUED for each in self.violations):
+        missing = Kind.COOKIE_NOT_ISSUED if by_cookie else Kind.KEY_NOT_ISSUED
+        answers = 1
+        while self._may_come_later and not client.issued(exchange) and answers < _ANSWERS:
+            exchange, answers = client.visit(), answers + 1
+        if client.issued(exchange) or any(each.kind is missing for each in self.violations):
+            return
+        if not by_cookie:
+            if self.system.loaded.target.backends.owner != "limpet":
+                raise Inconclusive("the backends' first answer hands out no session id; name a [request] that gets one")
+            text = f"{client.name}'s first answer lacks the session id that its backend handed out"
+            self.broken(missing, text, exchange)
             return
         which = "balancer's" if self.contract.affinity == "lb-cookie" else "application's"
-        text = f"{client.name}'s first answer lacks the {which} cookie, so nothing pins this user"
-        self.broken(Kind.COOKIE_NOT_ISSUED, text, exchange)
+        first = "first answer lacks" if answers == 1 else f"first {answers} answers lack"
+        text = f"{client.name}'s {first} the {which} cookie, so nothing pins this user"
+        self.broken(missing, text, exchange)
+
+    @property
+    def _may_come_later(self) -> bool:
+        """Whether nobody said that the balancer's cookie comes with the first answer."""
+        cookie = self.contract.cookie
+        if self.contract.affinity != "lb-cookie" or cookie is None:
+            return False
+        return cookie.issued is None or not cookie.issued.binding
 
     def scramble(self, among: int | None = None) -> None:
         """A random number of requests of strangers, so that the next pick is not the balancer's rotation.

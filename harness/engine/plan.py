@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from limpet.harness.backends.redis_server import missing as no_redis
 from limpet.harness.engine.behaviour import Behaviour, Need
 from limpet.harness.model.contract.catalogue import Known
 from limpet.harness.model.verdict import RequirementRef, Verdict
@@ -24,6 +25,7 @@ _VERBS: dict[Need, str] = {
     "reorder": "reorder",
     "replace": "replace",
     "reload": "reload",
+    "change": "change",
     "restart": "restart",
     "affinity": "affinity",
     "rotate-keys": "rotate_keys",
@@ -131,6 +133,8 @@ def uncheckable(loaded: LoadedTarget, behaviour: Behaviour) -> str:
     target = loaded.target
     if reason := why_not(target, "identity"):
         return reason
+    if target.backends.sessions == "redis" and (reason := no_redis()):
+        return f"its backends share their sessions, and {reason}"
     for need in behaviour.needs:
         if need in _VERBS:
             reason = why_not(target, _VERBS[need])

@@ -193,8 +193,8 @@ class Scenario(People):
                 t=exchange.sent.t if exchange else time.monotonic(),
                 expected=(evidence["expected"],) if "expected" in evidence else (),
                 seen=evidence.get("seen", ""),
-                trail=_headers_of(exchange) if exchange else (),
-                curl=(curl(exchange.sent, self.system.target.url),) if exchange else self._recipe(),
+                trail=_headers_of(exchange, self._key_header) if exchange else (),
+                curl=(curl(exchange.sent, self.system.target.url, self._key_header),) if exchange else self._recipe(),
             )
         )
 
@@ -232,6 +232,10 @@ class Scenario(People):
         path = self.system.loaded.target.request.path
         return recipe(self._recorder.records, self.steps, self.system.target.url, path)
 
+    @property
+    def _key_header(self) -> str:
+        return self.contract.header.name.lower() if self.contract.header is not None else ""
+
     def _need_own(self, what: str) -> None:
         if not self._exclusive:
             raise HarnessFault(f"a behaviour that touches nothing may not {what}; declare what it touches")
@@ -243,13 +247,13 @@ class Scenario(People):
         self.steps.append(Step(control.t - self._begin, f"{control.verb} {control.backend}{number}".strip()))
 
 
-def _headers_of(exchange: Exchange) -> tuple[str, ...]:
+def _headers_of(exchange: Exchange, key: str) -> tuple[str, ...]:
     """The request and the answer that show it, as a reader would want to see them."""
     sent, received = exchange.sent, exchange.received
     answer = received.error or f"{received.status} from {received.backend or 'the balancer'}"
     return (
         f"> {sent.method} {sent.path} from {sent.source}",
-        *(f"> {name}: {value}" for name, value in sent.headers if name.lower() == "cookie"),
+        *(f"> {name}: {value}" for name, value in sent.headers if name.lower() in ("cookie", key)),
         f"< {answer}",
-        *(f"< {name}: {value}" for name, value in received.headers if name.lower() in ("set-cookie", "date")),
+        *(f"< {name}: {value}" for name, value in received.headers if name.lower() in ("set-cookie", "date", key)),
     )

@@ -16,7 +16,10 @@ Header = tuple[str, str]
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent", omit_defaults=True):
-    """A client sent a request (layer 7) or a line of the echo protocol (layer 4)."""
+    """A client sent a request (layer 7) or a line of the echo protocol (layer 4).
+
+    ``carried`` is the client's address that the PROXY header of its connection told, "" where that was its own.
+    """
 
     id: str
     t: float
@@ -29,6 +32,7 @@ class Sent(msgspec.Struct, frozen=True, tag="sent", omit_defaults=True):
     offset: float = 0.0
     port: int = 0
     note: str = ""
+    carried: str = ""
 
 
 class Received(msgspec.Struct, frozen=True, tag="received", omit_defaults=True):
@@ -67,7 +71,7 @@ class Arrived(msgspec.Struct, frozen=True, tag="arrived", omit_defaults=True):
 ControlVerb = Literal[
     "start", "stop", "kill", "hang", "revive", "blackhole", "reset", "accept-close", "slow", "status",
     "health", "normal", "add", "remove", "drain", "undrain", "weight", "reorder", "replace", "reload",
-    "restart", "affinity-on", "affinity-off", "advance-clock",
+    "change", "restart", "affinity-on", "affinity-off", "advance-clock",
 ]  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class Document(msgspec.Struct, frozen=True):
     accused: tuple[str, ...]
     undecided: tuple[str, ...]
     unproven: tuple[str, ...]
+    blind: tuple[str, ...] = ()
 
 
 def write(report: Report, path: Path) -> None:
@@ -78,6 +79,7 @@ def write(report: Report, path: Path) -> None:
         accused=tuple(f"{each.key}: {each.reason}" for each in report.accused),
         undecided=tuple(f"{each.key}: {each.verdict}: {each.reason}" for each in report.undecided),
         unproven=report.unproven,
+        blind=report.blind,
     )
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 

@@ -9,6 +9,8 @@ from limpet.harness.model.verdict import ExitCode, Result, Verdict
 from limpet.harness.selftest.faults import Fault
 from limpet.harness.selftest.trials import Trial, Trials, Unfit
 
+_KNOWN = (Verdict.HELD, Verdict.BROKEN, Verdict.OBSERVED)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -98,7 +100,10 @@ class Report:
     Attributes:
         accused: results of behaviours that reject the right balancer.
         undecided: results on the right balancer that say nothing.
-        unproven: names of behaviours that are promised on these faults' targets and that no fault has broken.
+        unproven: names of behaviours, each variant for itself, that are promised on these faults' targets (in a full
+            selftest: on any target of the reference balancer) and that no fault has broken.
+        blind: the behaviours among them of which no variant was broken by any fault.
+        whole: all faults were tried, so that being blind is a shortcoming.
     """
 
     seed: int
@@ -108,12 +113,15 @@ class Report:
     accused: tuple[Result, ...]
     undecided: tuple[Result, ...]
     unproven: tuple[str, ...]
+    blind: tuple[str, ...] = ()
+    whole: bool = False
 
     @property
     def code(self) -> ExitCode:
         """0, or 1 when anything is not as it must be; 3 and 4 when nothing is known because nothing could be run."""
         results = [each.wrong for each in self.outcomes] + [each.right for each in self.outcomes]
-        if not self.accused and all(each.rejected for each in self.faults):
+        blind = self.blind if self.full and self.whole else ()
+        if not self.accused and not blind and all(each.rejected for each in self.faults):
             return ExitCode.HELD
         if results and all(each.verdict is Verdict.SETUP_FAILED for each in results):
             return ExitCode.SETUP
@@ -122,25 +130,39 @@ class Report:
         return ExitCode.BROKEN
 
 
-def conclude(seed: int, faults: Sequence[Fault], planned: Trials, outcomes: Sequence[Outcome], *, full: bool) -> Report:
+def conclude(
+    seed: int,
+    faults: Sequence[Fault],
+    planned: Trials,
+    outcomes: Sequence[Outcome],
+    *,
+    full: bool,
+    whole: bool = False,
+) -> Report:
     """The whole report, from all outcomes."""
     rights = {each.right.key: each.right for each in outcomes}
-    promised = {behaviour_of(name) for names in planned.promised.values() for name in names}
-    proven = {behaviour_of(each.right.name) for each in outcomes if each.noticed}
+    promised = {name for names in planned.promised.values() for name in names}
+    proven = {each.right.name for each in outcomes if each.noticed}
     return Report(
         seed=seed,
         full=full,
         faults=tuple(report(fault, outcomes, planned.unfit) for fault in faults),
         outcomes=tuple(outcomes),
         accused=tuple(each for each in rights.values() if each.verdict is Verdict.BROKEN),
-        undecided=tuple(each for each in rights.values() if each.verdict not in (Verdict.HELD, Verdict.BROKEN)),
+        undecided=tuple(each for each in rights.values() if each.verdict not in _KNOWN),
         unproven=tuple(sorted(promised - proven)),
+        blind=tuple(sorted({_behaviour(each) for each in promised} - {_behaviour(each) for each in proven})),
+        whole=whole,
     )
 
 
-def behaviour_of(name: str) -> str:
-    """``failover.modes`` of ``failover.modes[hang]``."""
-    return name.partition("[")[0]
+def together(names: Iterable[str]) -> list[str]:
+    """Variants of one behaviour as one word: ``failover.modes[hang, reset]``."""
+    variants: dict[str, list[str]] = {}
+    for name in names:
+        behaviour, _, variant = name.removesuffix("]").partition("[")
+        variants.setdefault(behaviour, []).extend([variant] if variant else [])
+    return [f"{behaviour}[{', '.join(own)}]" if own else behaviour for behaviour, own in variants.items()]
 
 
 def outcome(trial: Trial, results: dict[str, Result]) -> Outcome | None:
@@ -149,3 +171,8 @@ def outcome(trial: Trial, results: dict[str, Result]) -> Outcome | None:
     if right is None or wrong is None:
         return None
     return Outcome(trial, right, wrong, trial.evidence.exists())
+
+
+def _behaviour(name: str) -> str:
+    """``failover.modes`` of ``failover.modes[hang]``."""
+    return name.partition("[")[0]

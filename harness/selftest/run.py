@@ -18,11 +18,12 @@ from limpet.harness.model.events import Event, ScenarioFinished
 from limpet.harness.model.verdict import Result
 from limpet.harness.selftest.faults import Fault
 from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report, conclude, outcome, report
-from limpet.harness.selftest.trials import Trial, Trials, arrange
+from limpet.harness.selftest.trials import Trial, Trials, arrange, sampled
 
 JSON = "selftest.json"
+TABLE = "selftest.md"
 _AT_ONCE = 400
-_OURS = (JSON, "histories", "activated")
+_OURS = (JSON, TABLE, "histories", "activated")
 
 
 class Progress(Protocol):
@@ -47,7 +48,8 @@ class Selftest:
         behaviours: that have to reject them.
         out: where histories, evidence and `selftest.json` go.
         seed: None for a fresh one.
-        full: every promised behaviour against every fault.
+        full: every promised behaviour against every fault, and none may be there that no fault breaks.
+        whole: all faults are tried, so that what none has broken means something.
     """
 
     faults: Sequence[Fault]
@@ -55,6 +57,7 @@ class Selftest:
     out: Path
     seed: int | None = None
     full: bool = False
+    whole: bool = False
 
     def run(self, progress: Progress) -> Report:
         """Runs it. Ctrl-C ends it and everything that it started.
@@ -64,12 +67,13 @@ class Selftest:
         """
         evidence = _prepare(self.out)
         seed = self.seed if self.seed is not None else secrets.randbelow(1_000_000_000)
-        planned = arrange(self.faults, self.behaviours, evidence, full=self.full)
+        sample = sampled(len(self.faults))
+        planned = arrange(self.faults, self.behaviours, evidence, full=self.full, sample=sample, seed=seed)
         for trial in planned.trials:
             trial.evidence.parent.mkdir(parents=True, exist_ok=True)
         progress.began(seed, planned)
         outcomes = self._outcomes(planned, seed, progress)
-        return conclude(seed, self.faults, planned, outcomes, full=self.full)
+        return conclude(seed, self.faults, planned, outcomes, full=self.full, whole=self.whole)
 
     def _outcomes(self, planned: Trials, seed: int, progress: Progress) -> list[Outcome]:
         follower = _Follower(self.faults, planned, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +11,13 @@ from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.plan import Job, matches, plan
 from limpet.harness.model.contract.validation import nearest
 from limpet.harness.selftest.faults import Fault
-from limpet.harness.targets.load import LoadedTarget, load
+from limpet.harness.targets.load import LoadedTarget, load, names
 from limpet.harness.targets.override import Override
 
 ENTRY = "limpet.harness.selftest.entry:main"
+
+_SAMPLED = 400
+_SAMPLED_OF_ONE = 4
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,67 @@ class Trials:
         return list(found.values())
 
 
-def arrange(faults: Sequence[Fault], behaviours: Sequence[Behaviour], evidence: Path, *, full: bool) -> Trials:
+def sampled(faults: int) -> int:
+    """How many behaviours beside its catchers each fault is tried with: few enough to keep a whole selftest short."""
+    return max(1, min(_SAMPLED_OF_ONE, _SAMPLED // max(faults, 1)))
+
+
+def arrange(
+    faults: Sequence[Fault],
+    behaviours: Sequence[Behaviour],
+    evidence: Path,
+    *,
+    full: bool,
+    sample: int = 0,
+    seed: int = 0,
+) -> Trials:
     """The trials of these faults.
 
     Args:
         evidence: the folder for what shows that faults were activated.
         full: try every behaviour that is promised on a fault's target, not only its declared catchers.
+        sample: else, of the others so many for each fault, drawn by ``seed``.
     """
     found = Trials()
     loaded = {name: load(name) for fault in faults for name in fault.targets}
     planned = {name: plan(target, behaviours) for name, target in loaded.items()}
     for name, jobs in planned.items():
-        found.promised[name] = tuple(job.name for job in jobs if job.settled is None and not job.observed_only)
+        found.promised[name] = _promised(jobs)
+    if full:  # a behaviour that is promised elsewhere only is as blind as one that no fault has broken
+        others = [load(name) for name in names() if name not in loaded]
+        ours = [each for each in others if each.target.launch is not None and each.target.launch.python]
+        found.promised |= {each.target.name: _promised(plan(each, behaviours)) for each in ours}
     for fault in faults:
         for name in fault.targets:
             _arrange_one(found, fault, loaded[name], planned[name], evidence / fault.name / name, full=full)
+        if not full:
+            _arrange_sample(found, fault, planned, evidence / fault.name, random.Random(f"{seed}/{fault.name}"), sample)
     return found
+
+
+def _promised(jobs: Sequence[Job]) -> tuple[str, ...]:
+    return tuple(job.name for job in jobs if job.settled is None and not job.observed_only)
+
+
+def _arrange_sample(
+    found: Trials, fault: Fault, planned: dict[str, list[Job]], evidence: Path, luck: random.Random, sample: int
+) -> None:
+    """Behaviours that need not notice the fault: what they say shows whether the catchers are well chosen."""
+    tried = {trial.right.key for trial in found.trials if trial.fault is fault}
+    open_ = [
+        job
+        for name in fault.targets
+        for job in planned[name]
+        if job.settled is None and not job.observed_only and job.key not in tried and _is_quick(job)
+    ]
+    for job in luck.sample(open_, min(sample, len(open_))):
+        proof = evidence / job.loaded.target.name / f"{job.name}.txt"
+        found.trials.append(Trial(fault, job, _in_wrong_place(job, fault, proof), "", proof))
+
+
+def _is_quick(job: Job) -> bool:
+    """Whether it waits for nothing but a clock that can be moved."""
+    return bool(job.loaded.target.control.advance_clock) or not job.behaviour.waits
 
 
 def _arrange_one(

@@ -13,7 +13,7 @@ _COVERED = {
     "undrain": "drain",
     "weight": "weight",
 }
-_CONTROL = ("apply", "reload", "restart", "advance_clock", "rotate_keys")
+_CONTROL = ("apply", "reload", "change", "restart", "advance_clock", "rotate_keys")
 _BACKEND = ("kill", "hang", "revive")
 VERBS = frozenset({*_COVERED, *_CONTROL, *_BACKEND, "affinity", "backend-faults", "backend-history", "identity"})
 """All words of `able`: pool changes that ``apply`` covers, verbs, faults of backends, and what is known of backends.

@@ -31,9 +31,9 @@ class Answer:
 
 
 def http_answer(
-    method: str, url: str, *, body: str, headers: Mapping[str, str], timeout: float, verify: bool = True
+    method: str, url: str, *, body: str, headers: Mapping[str, str], timeout: float, verify: bool = True, ca: str = ""
 ) -> Answer:
-    """One HTTP request over a new connection; no proxy, no redirect, no retry.
+    """One HTTP request over a new connection; no proxy, no redirect, no retry. ``ca``: a PEM file to trust alone.
 
     Raises:
         Unanswered: no connection, no answer within ``timeout`` seconds, or no HTTP.
@@ -47,7 +47,10 @@ def http_answer(
         raise Unanswered(f"{url} is no http or https address")
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        context = ssl.create_default_context() if verify else ssl._create_unverified_context()
+        try:
+            context = ssl.create_default_context(cafile=ca or None) if verify else ssl._create_unverified_context()
+        except OSError as err:
+            raise Unanswered(f"the CA file {ca} cannot be used: {err}") from None
         connection = http.client.HTTPSConnection(parts.hostname, port, timeout=timeout, context=context)
     else:
         connection = http.client.HTTPConnection(parts.hostname, port, timeout=timeout)

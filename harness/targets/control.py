@@ -107,13 +107,15 @@ Steps = Annotated[tuple[Step, ...], BeforeValidator(_one_or_many)]
 class Control(Part):
     """The verbs. A verb that is absent makes what needs it *not checkable*, with that reason.
 
-    ``settled`` follows apply, reload, restart and affinity changes and reads back that they took effect.
+    ``change`` puts a change into force that has nothing to do with stickiness or backends, such as another timeout.
+    ``settled`` follows apply, reload, change, restart and affinity changes and reads back that they took effect.
     ``noticed_down`` and ``noticed_up`` read back whether the balancer knows that ``{backend.name}`` is down or up.
     """
 
     apply: Steps = ()
     covers: tuple[Cover, ...] = ()
     reload: Steps = ()
+    change: Steps = ()
     restart: Literal["relaunch"] | Steps = ()
     affinity_on: Steps = ()
     affinity_off: Steps = ()

@@ -127,7 +127,7 @@ def _not_ready(balancer: steps.Balancer, how: Launch, address: str) -> str:
     return ""
 
 
-def check_answers(target: Target, host: str, port: int, address: str, *, name: str) -> None:
+def check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str = "") -> None:
     """See that a balancer that is said to run does answer.
 
     Raises:
@@ -141,9 +141,17 @@ def check_answers(target: Target, host: str, port: int, address: str, *, name: s
     asked = target.request
     try:
         http_answer(
-            asked.method, f"{address}{asked.path}", body=asked.body, headers=asked.headers, timeout=10.0, verify=False
+            asked.method,
+            f"{address}{asked.path}",
+            body=asked.body,
+            headers=asked.headers,
+            timeout=10.0,
+            verify=target.endpoint.verify,
+            ca=ca,
         )
     except Unanswered as err:
+        if "CERTIFICATE_VERIFY_FAILED" in str(err):
+            do = "Name its CA, or its own certificate, in [endpoint] ca; or say verify = false to take any."
         raise SetupFault(f"the balancer does not answer: {err}", where=name, do=do) from None
 
 

@@ -9,9 +9,10 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from limpet.harness.model.contract.durations import Seconds
+from limpet.harness.model.stores import host_of, wrong_url
 from limpet.harness.targets.addresses import is_loopback, split_address
 from limpet.harness.targets.control import Control, Part, Steps
 
@@ -95,6 +96,11 @@ class Endpoint(Part):
     host: str = ""
     port: int | None = Field(default=None, ge=1, le=65535)
     tls: bool = False
+    ca: str = Field(
+        default="", description="PEM file: its CA, or its own certificate; default: what the machine trusts"
+    )
+    verify: bool = Field(default=True, description="false: take any certificate")
+    proxy_protocol: Literal["", "v1", "v2"] = Field(default="", description="each connection begins with such a header")
     allow_remote: bool = False
     max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
 
@@ -112,6 +118,10 @@ class Endpoint(Part):
                 )
             if parts.path not in ("", "/") or parts.query:
                 raise ValueError(f"{self.url!r} has a path; the path of requests belongs to [request]")
+        if self.scheme != "https" and (self.ca or not self.verify):
+            raise ValueError("ca and verify are about TLS: give an https:// url, or tls = true")
+        if self.ca and not self.verify:
+            raise ValueError("verify = false makes ca useless: give one of the two")
         return self
 
     @property
@@ -182,7 +192,8 @@ class Identity(Part):
 class Backends(Part):
     """Who runs the backends: ``limpet`` (``count`` of them, or at each member's ``listen``) or ``yours``.
 
-    ``health_checked``: the balancer asks for their health path by itself and goes by its status.
+    ``health_checked``: the balancer asks for their health path by itself and goes by its status. ``sessions``: where
+    limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one.
     """
 
     owner: Literal["limpet", "yours"] = "limpet"
@@ -192,18 +203,29 @@ class Backends(Part):
     member: tuple[BackendMember, ...] = ()
     identity: Identity | None = None
     health_checked: bool = False
+    sessions: str = "memory"
     kill: Steps = ()
     hang: Steps = ()
     revive: Steps = ()
+
+    @field_validator("sessions")
+    @classmethod
+    def _store(cls, given: str) -> str:
+        if given not in ("memory", "redis") and (reason := wrong_url(given)):
+            raise ValueError(f"{reason}, or one of memory, redis")
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Backends:
         if self.owner == "yours":
             if not self.member:
                 raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
+            empty = [str(number) for number, member in enumerate(self.member, 1) if not (member.name and member.host)]
+            if empty:
+                raise ValueError(
+                    f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
+                )
             for number, member in enumerate(self.member):
-                if not member.name or not member.host:
-                    raise ValueError(f"member[{number}]: a backend of yours needs a name and a host")
                 if member.listen:
                     raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
         else:
@@ -211,6 +233,8 @@ class Backends(Part):
                 split_address(member.listen, f"member[{number}].listen")
             if self.identity or self.kill or self.hang or self.revive:
                 raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
+        if self.sessions != "memory" and (self.owner == "yours" or self.protocol != "http"):
+            raise ValueError("sessions is for limpet's own HTTP backends: only they keep any")
         used = [member.name for member in self.member if member.name]
         twice = sorted({name for name in used if used.count(name) > 1})
         if twice:
@@ -272,6 +296,7 @@ class Target(BaseModel):
     profile: str = Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$", description="product/profile of the catalogue")
     product: str = ""
     title: str = ""
+    shown: bool = Field(default=True, description="bundled targets: judged when nobody names any")
     contract: Table = Field(default_factory=dict)
     launch: Launch | None = None
     endpoint: Endpoint = Endpoint()
@@ -297,4 +322,9 @@ class Target(BaseModel):
             )
         if self.launch is None and self.control.restart == "relaunch":
             raise ValueError('control.restart = "relaunch" needs a [launch]; give the steps that restart it')
+        store = "" if self.backends.sessions in ("memory", "redis") else host_of(self.backends.sessions)
+        if store and not is_loopback(store) and not self.endpoint.allow_remote:
+            raise ValueError(
+                f"backends.sessions: {store} is not this machine; if you may use it, say allow_remote = true"
+            )
         return self

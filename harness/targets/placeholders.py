@@ -74,6 +74,7 @@ def _texts(target: Target, known: frozenset[str]) -> Iterator[tuple[str, str, fr
             yield from ((f"launch.{key}", word, known) for word in words)
         yield from ((f"launch.env.{name}", text, known) for name, text in launch.env.items())
         yield "launch.ready_url", launch.ready_url, known
+    yield "endpoint.ca", target.endpoint.ca, known
     for verb, steps in verbs(target):
         extra = {"seconds"} if verb == "control.advance_clock" else frozenset[str]()
         if verb.startswith("backends") or verb.startswith("control.noticed"):
@@ -85,7 +86,7 @@ def _texts(target: Target, known: frozenset[str]) -> Iterator[tuple[str, str, fr
 def verbs(target: Target) -> Iterator[tuple[str, tuple[Step, ...]]]:
     """Every list of steps of a target with its key."""
     control = target.control
-    for name in ("apply", "reload", "affinity_on", "affinity_off", "advance_clock", "rotate_keys", "settled"):
+    for name in ("apply", "reload", "change", "affinity_on", "affinity_off", "advance_clock", "rotate_keys", "settled"):
         yield f"control.{name}", getattr(control, name)
     if not isinstance(control.restart, str):
         yield "control.restart", control.restart

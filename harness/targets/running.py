@@ -45,6 +45,7 @@ class RunningTarget:
         workdir: Path,
         members: Sequence[Member],
         override: Override | None = None,
+        secret: str = "",
     ) -> None:
         self._loaded = loaded
         self._keeper = keeper
@@ -62,7 +63,7 @@ class RunningTarget:
             balancer=Address(host, port, url(self.scheme, host, port)),
             admin=Address(admin_host, admin_port, url("http", admin_host, admin_port)),
             token=secrets.token_hex(16),
-            secret=base64.b64encode(secrets.token_bytes(32)).decode(),
+            secret=secret or base64.b64encode(secrets.token_bytes(32)).decode(),
             workdir=workdir.resolve(),
             python=sys.executable,
             generation=1,
@@ -96,6 +97,17 @@ class RunningTarget:
         return self._situation.balancer.url
 
     @property
+    def ca(self) -> str:
+        """The file that its certificate must lead back to; "" for what this machine trusts."""
+        ca = self.target.endpoint.ca
+        return str(self.directory / fill(ca, self._values(), where=f"{self.name}: endpoint.ca")) if ca else ""
+
+    @property
+    def secret(self) -> str:
+        """The key material that it is given, in base64; a second node of the same balancer has the same."""
+        return self._situation.secret
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """The pool as it was last told."""
         return tuple(self._situation.members)
@@ -113,7 +125,7 @@ class RunningTarget:
             UsageFault: a template is wrong.
         """
         if self.target.launch is None:
-            launching.check_answers(self.target, self.host, self.port, self.url, name=self.name)
+            launching.check_answers(self.target, self.host, self.port, self.url, name=self.name, ca=self.ca)
             if self.target.control.apply:
                 self._do("apply", (*self.target.control.apply, *self.target.control.settled))
             return
@@ -152,6 +164,12 @@ class RunningTarget:
         self._need("reload")
         self._situation = replace(self._situation, generation=self._situation.generation + 1)
         self._do("reload", (*self.target.control.reload, *self.target.control.settled))
+
+    def change(self) -> None:
+        """Change something of its configuration that has nothing to do with stickiness, and see it settled."""
+        self._need("change")
+        self._situation = replace(self._situation, generation=self._situation.generation + 1)
+        self._do("change", (*self.target.control.change, *self.target.control.settled))
 
     def restart(self) -> None:
         """Stop and start it, at the same addresses, with the pool that it knows and the clock where it was."""

@@ -16,6 +16,7 @@ from limpet.reference_lb.core.messages import (
     Command,
     Connected,
     Deadline,
+    EndServer,
     Event,
     Failure,
     Finish,
@@ -29,6 +30,7 @@ from limpet.reference_lb.core.messages import (
     ServerGone,
     SetDeadline,
     Started,
+    Tunnel,
     Wait,
 )
 from limpet.reference_lb.core.replies import own_reply
@@ -55,6 +57,7 @@ class State(Enum):
     CONNECTING = "waiting for a connection to the member"
     WAITING = "sending the request, waiting for the response"
     ANSWERING = "passing the response on"
+    TUNNEL = "passing bytes both ways"
     DONE = "done"
 
 
@@ -83,6 +86,8 @@ class Exchange:
 
     def _start(self, event: Started) -> list[Command]:
         self._request = event.request
+        event.request.peer = event.request.source
+        event.request.source = self._parts.client_address.of(event.request)
         self._close = not event.request.keep_alive
         return self._go(fresh=False)
 
@@ -200,13 +205,42 @@ class Exchange:
         return [SendClient(head), SetDeadline(Wait.RESPONSE)]
 
     def _interim(self, response: ResponseHead) -> list[Command]:
-        if response.status == 101:  # Upgrade is not forwarded, so nobody asked for it
-            return [CloseServer(), *self._failed(_LOST, sent=True)]
+        if response.status == 101:
+            return self._switch(response)
         if self._request.minor == 0:
             return []
         now = self._parts.clock.now()
         head = self._parts.header_policy.response_head(self._request, response, (), now, False)
         return [SendClient(head), SetDeadline(Wait.RESPONSE)]
+
+    def _switch(self, response: ResponseHead) -> list[Command]:
+        if not self._request.upgrade:  # so nobody asked for it
+            return [CloseServer(), *self._failed(_LOST, sent=True)]
+        cookies = self._parts.router.answered(self._parts, self._request, self._route, response)
+        self.state = State.TUNNEL
+        now = self._parts.clock.now()
+        head = self._parts.header_policy.response_head(self._request, response, cookies, now, False)
+        return [SendClient(head), Tunnel(), SetDeadline(Wait.IDLE)]
+
+    # -- the tunnel, until one of its ends is gone
+
+    def _to_server(self, event: ClientData) -> list[Command]:
+        self._parts.router.used(self._parts, self._request, self._route)
+        return [SendServer(event.data), SetDeadline(Wait.IDLE)]
+
+    def _to_client(self, event: ServerData) -> list[Command]:
+        self._parts.router.used(self._parts, self._request, self._route)
+        return [SendClient(event.data), SetDeadline(Wait.IDLE)]
+
+    def _client_ended(self, _: ClientEnd) -> list[Command]:
+        return [EndServer()]
+
+    def _tunnel_ended(self, _: Event) -> list[Command]:
+        self._release()
+        self.state = State.DONE
+        return [CloseServer(), Finish(close=True)]
+
+    # -- the response's body
 
     def _pass_data(self, event: ServerData) -> list[Command]:
         data = event.data
@@ -268,6 +302,15 @@ TRANSITIONS: dict[State, dict[type, Callable[..., list[Command]]]] = {
         ClientData: Exchange._send_body,
         ClientEnd: Exchange._send_end,
         ClientBroken: Exchange._cut,
+        ClientGone: Exchange._client_gone,
+    },
+    State.TUNNEL: {
+        ClientData: Exchange._to_server,
+        ServerData: Exchange._to_client,
+        ClientEnd: Exchange._client_ended,
+        ServerEnd: Exchange._tunnel_ended,
+        ServerGone: Exchange._tunnel_ended,
+        Deadline: Exchange._cut,
         ClientGone: Exchange._client_gone,
     },
     State.DONE: {},

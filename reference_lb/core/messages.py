@@ -116,6 +116,7 @@ class Wait(Enum):
 
     CONNECT = "connect"
     RESPONSE = "response"
+    IDLE = "idle"
 
 
 @dataclass(slots=True)
@@ -168,6 +169,11 @@ class SetDeadline:
 
 
 @dataclass(slots=True)
+class Tunnel:
+    """From now on bytes pass both ways as they are: the backend agreed to another protocol."""
+
+
+@dataclass(slots=True)
 class Finish:
     """The exchange is over. `close`: the client's connection takes no other request."""
 
@@ -180,5 +186,15 @@ class Abort:
 
 
 Command = (
-    Open | SendServer | EndServer | CloseServer | KeepServer | SendClient | EndClient | SetDeadline | Finish | Abort
+    Open
+    | SendServer
+    | EndServer
+    | CloseServer
+    | KeepServer
+    | SendClient
+    | EndClient
+    | SetDeadline
+    | Tunnel
+    | Finish
+    | Abort
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from limpet.reference_lb.parts.binding_stores import NoStore, TableStore
+from limpet.reference_lb.parts.carried_keys import HeaderKey, UrlKey
+from limpet.reference_lb.parts.client_address import ConnectionAddress, ForwardedAddress, Trusted
 from limpet.reference_lb.parts.clock import OffsetClock
+from limpet.reference_lb.parts.companion import CompanionKey, CompanionRouter, ShardedCookies, Shards, TicketStore
 from limpet.reference_lb.parts.cookie_store import CookieStore
 from limpet.reference_lb.parts.cookie_writer import CookiePlan, Issue, NoCookies, PlannedCookies
 from limpet.reference_lb.parts.header_policy import ForwardingHeaders
@@ -13,22 +16,28 @@ from limpet.reference_lb.parts.health_view import AssumedHealth, CheckedHealth
 from limpet.reference_lb.parts.key_readers import AddressMask, ApplicationKey, CookieKey, NoKey, SourceKey
 from limpet.reference_lb.parts.key_ring import KeyRing
 from limpet.reference_lb.parts.lifetimes import AbsoluteLifetime, IdleLifetime
+from limpet.reference_lb.parts.marks import Mark, MarkedHeaders, MarkRouter, MarkStore, Prefix, Rewritten, RouteSuffix
 from limpet.reference_lb.parts.pickers import LeastConnections, SmoothRoundRobin
 from limpet.reference_lb.parts.pool import MemberPool
 from limpet.reference_lb.parts.protocols import (
     BadKey,
     BindingStore,
+    ClientAddress,
     Clock,
     CookieWriter,
+    HeaderPolicy,
     HealthView,
     KeyReader,
     Lifetime,
     Parts,
+    Router,
     Unhealthy,
 )
 from limpet.reference_lb.parts.reactions import ConfiguredReactions, ManualSwitch
 from limpet.reference_lb.parts.router import PinningRouter
-from limpet.reference_lb.settings.config import Affinity, Config, CookieAttributes, Health, Span
+from limpet.reference_lb.parts.source_hash import HashRouter, ModuloPlacement, RingPlacement
+from limpet.reference_lb.settings.companion_rules import companion_names
+from limpet.reference_lb.settings.config import Affinity, Companion, Config, CookieAttributes, Health, Listener, Span
 from limpet.reference_lb.settings.load import specs
 from limpet.reference_lb.settings.rules import merged
 
@@ -41,6 +50,11 @@ def build_parts(config: Config) -> Parts:
     pool.apply(specs(config.pool.member))
     mode = _MODES[affinity.mode](affinity, clock)
     hidden = _cookie_names(affinity) if affinity.mode == "lb-cookie" and affinity.cookie.strip else []
+    if affinity.companion is not None and affinity.companion.strip:
+        hidden = companion_names(affinity.companion)
+    mark = _mark(affinity)
+    if mark is not None and affinity.application is not None:
+        mode = mode._replace(binding_store=MarkStore(mark, pool), cookie_writer=_marked(affinity))
     least = config.pool.algorithm == "weighted-least-connections"
     return Parts(
         clock=clock,
@@ -49,13 +63,40 @@ def build_parts(config: Config) -> Parts:
         lifetime=_lifetime(affinity),
         picker=LeastConnections() if least else SmoothRoundRobin(),
         cookie_writer=mode.cookie_writer,
-        header_policy=ForwardingHeaders(hidden),
+        header_policy=_headers(affinity, hidden),
         health_view=_health_view(config.health),
         pool=pool,
         reactions=_reactions(affinity),
         switch=ManualSwitch(affinity.enabled and affinity.mode != "none"),
-        router=PinningRouter(),
+        router=_router(affinity),
+        client_address=_client_address(config.listener),
     )
+
+
+def _mark(affinity: Affinity) -> Mark | None:
+    application = affinity.application
+    if application is None or application.mark == "none":
+        return None
+    if application.mark == "rewrite":
+        return Rewritten()
+    return (
+        Prefix(application.separator or "~")
+        if application.mark == "prefix"
+        else RouteSuffix(application.separator or ".")
+    )
+
+
+def _marked(affinity: Affinity) -> CookieWriter:
+    """Writes the application's cookie anew, for a client that is pinned anew."""
+    assert affinity.application is not None, "it is what is marked"
+    return PlannedCookies(Issue.ON_CHANGE, [_plan(affinity, affinity.application.name, affinity.cookie)])
+
+
+def _headers(affinity: Affinity, hidden: list[str]) -> HeaderPolicy:
+    mark = _mark(affinity)
+    if mark is None or affinity.application is None:
+        return ForwardingHeaders(hidden)
+    return MarkedHeaders(affinity.application.name, mark)
 
 
 def take_over(parts: Parts, previous: Parts) -> None:
@@ -76,13 +117,50 @@ def _none(affinity: Affinity, clock: Clock) -> _Mode:
 
 
 def _source_ip(affinity: Affinity, clock: Clock) -> _Mode:
-    return _Mode(SourceKey(_mask(affinity)), TableStore(affinity.table_size), NoCookies())
+    store = TableStore(affinity.table_size) if affinity.store == "table" else NoStore()
+    return _Mode(SourceKey(_mask(affinity)), store, NoCookies())
 
 
 def _app_cookie(affinity: Affinity, clock: Clock) -> _Mode:
     assert affinity.application is not None, "the rules ask for it"
+    if affinity.companion is not None:
+        return _companion(affinity, affinity.application.name, affinity.companion)
     reader = ApplicationKey(affinity.application.name, clock, _tie(affinity))
     return _Mode(reader, TableStore(affinity.table_size), NoCookies())
+
+
+def _client_address(listener: Listener) -> ClientAddress:
+    if listener.forwarded is None:
+        return ConnectionAddress()
+    return ForwardedAddress(listener.forwarded, Trusted(listener.trusted))
+
+
+def _companion(affinity: Affinity, application: str, companion: Companion) -> _Mode:
+    shards = companion.shards
+    reader = CompanionKey(application, companion_names(companion), joined=shards is not None, mask=_tie(affinity))
+    longest = 4096 if shards is None else shards.size * shards.count
+    sealed = CookieStore(KeyRing(companion.keys, longest))
+    store = TicketStore(affinity.table_size) if companion.carries == "ticket" else sealed
+    plans = [_plan(affinity, companion.name or "", companion)]
+    if companion.twin is not None:
+        plans.append(_plan(affinity, companion.twin.name, merged(companion, companion.twin)))
+    if shards is None:
+        return _Mode(reader, store, PlannedCookies(Issue.EVERY_RESPONSE, plans))
+    return _Mode(reader, store, ShardedCookies(plans[0], Shards(shards.prefix, shards.size, shards.count)))
+
+
+def _router(affinity: Affinity) -> Router:
+    companion, application = affinity.companion, affinity.application
+    mark = _mark(affinity)
+    if mark is not None and application is not None:
+        return MarkRouter(application.name, mark)
+    if affinity.store != "table":
+        return HashRouter(ModuloPlacement() if affinity.store == "hash-modulo" else RingPlacement())
+    if companion is None or application is None:
+        return PinningRouter()
+    return CompanionRouter(
+        application.name, renews=companion.carries == "pin", mirrors=companion.lifetime == "application"
+    )
 
 
 def _lb_cookie(affinity: Affinity, clock: Clock) -> _Mode:
@@ -90,7 +168,35 @@ def _lb_cookie(affinity: Affinity, clock: Clock) -> _Mode:
     return _Mode(reader, CookieStore(KeyRing(affinity.cookie.keys)), _writer(affinity))
 
 
-_MODES = {"none": _none, "source-ip": _source_ip, "app-cookie": _app_cookie, "lb-cookie": _lb_cookie}
+def _header(affinity: Affinity, clock: Clock) -> _Mode:
+    assert affinity.header is not None, "the rules ask for it"
+    reader = HeaderKey(affinity.header.name, minted=affinity.header.minted, mask=_tie(affinity))
+    return _Mode(reader, TableStore(affinity.table_size), NoCookies())
+
+
+def _url(affinity: Affinity, clock: Clock) -> _Mode:
+    url = affinity.url
+    assert url is not None, "the rules ask for it"
+    application = ApplicationKey(affinity.application.name, clock) if affinity.application is not None else None
+    reader = UrlKey(
+        url.path_parameter or "",
+        url.query or "",
+        application=application,
+        minted=url.minted,
+        cookie=url.cookie,
+        mask=_tie(affinity),
+    )
+    return _Mode(reader, TableStore(affinity.table_size), NoCookies())
+
+
+_MODES = {
+    "none": _none,
+    "source-ip": _source_ip,
+    "app-cookie": _app_cookie,
+    "header": _header,
+    "url": _url,
+    "lb-cookie": _lb_cookie,
+}
 
 
 def _mask(affinity: Affinity) -> AddressMask:

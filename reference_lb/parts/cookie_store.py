@@ -35,4 +35,4 @@ class CookieStore(NoStore):
         """Keep the predecessor's ring; keys that the configuration names for the first time go in front of it."""
         if memory.keys:
             first = tuple(key for key in self._configured if key not in memory.keys)
-            self._ring = KeyRing((*first, *memory.keys)[:KEPT_KEYS])
+            self._ring = self._ring.with_keys((*first, *memory.keys)[:KEPT_KEYS])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from limpet.reference_lb.parts.protocols import (
     BadKey,
     BindingStore,
+    ClientAddress,
     CookieWriter,
     HeaderPolicy,
     HealthView,
@@ -48,6 +49,16 @@ class KeyReaderAround:
 
     def issued(self, response: ResponseHead) -> Sequence[Issued]:
         return self.inner.issued(response)
+
+
+class ClientAddressAround:
+    """As `inner`."""
+
+    def __init__(self, inner: ClientAddress) -> None:
+        self.inner = inner
+
+    def of(self, request: RequestHead) -> str:
+        return self.inner.of(request)
 
 
 class StoreAround:

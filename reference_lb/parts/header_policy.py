@@ -63,7 +63,9 @@ class ForwardingHeaders:
             headers.append((name, value))
         if not host:
             headers.insert(0, (b"Host", f"{member.host}:{member.port}".encode()))
-        headers.append((b"X-Forwarded-For", b", ".join((*path, request.source.encode()))))
+        headers.append((b"X-Forwarded-For", b", ".join((*path, (request.peer or request.source).encode()))))
+        if request.upgrade:
+            headers += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
         if request.chunked:
             headers.append((b"Transfer-Encoding", b"chunked"))
         return _lines(request.method + b" " + request.target + b" HTTP/1.1", headers)
@@ -81,7 +83,9 @@ class ForwardingHeaders:
         headers += [(b"Set-Cookie", render(cookie)) for cookie in cookies]
         if response.framing is Framing.CHUNKED:
             headers.append((b"Transfer-Encoding", b"chunked"))
-        if close:
+        if response.status == 101:
+            headers += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        elif close:
             headers.append((b"Connection", b"close"))
         elif request.minor == 0 and response.status >= 200:
             headers.append((b"Connection", b"keep-alive"))

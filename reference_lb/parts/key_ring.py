@@ -28,9 +28,11 @@ class KeyRing:
 
     Args:
         keys: 32 bytes each, newest first; empty makes a random one.
+        longest: characters of a value at the most; a longer one is not even tried.
     """
 
-    def __init__(self, keys: tuple[bytes, ...] = ()) -> None:
+    def __init__(self, keys: tuple[bytes, ...] = (), longest: int = _LONGEST) -> None:
+        self._longest = longest
         self._keys = keys or (os.urandom(32),)
         self._ciphers = [AESGCM(key) for key in self._keys]
 
@@ -41,11 +43,15 @@ class KeyRing:
 
     def rotated(self) -> KeyRing:
         """A ring with a new random key in front; the oldest beyond eight is dropped."""
-        return KeyRing((os.urandom(32), *self._keys)[:KEPT_KEYS])
+        return KeyRing((os.urandom(32), *self._keys)[:KEPT_KEYS], self._longest)
+
+    def with_keys(self, keys: tuple[bytes, ...]) -> KeyRing:
+        """A ring of these keys instead."""
+        return KeyRing(keys, self._longest)
 
     def encrypt(self, binding: Binding) -> str:
         """A value that differs at every call."""
-        names = "\0".join((binding.backend, binding.home, binding.source)).encode()
+        names = "\0".join((binding.backend, binding.home, binding.source, binding.carries)).encode()
         plain = _TIMES.pack(binding.created, binding.used) + names + b"\0"
         plain += bytes(-len(plain) % _BLOCK)
         nonce = os.urandom(_NONCE)
@@ -53,7 +59,7 @@ class KeyRing:
 
     def decrypt(self, value: str) -> Binding | None:
         """The binding; None when no key of the ring made this value."""
-        if len(value) > _LONGEST or not value.isascii():
+        if len(value) > self._longest or not value.isascii():
             return None
         text = value.encode()
         try:

@@ -46,6 +46,13 @@ class KeyReader(Protocol):
         """Keys that the backend issued or ended in its response."""
 
 
+class ClientAddress(Protocol):
+    """Tells whose request it is, where a proxy may stand between."""
+
+    def of(self, request: RequestHead) -> str:
+        """The client's address, from `request.source` (of the connection) and what the request says."""
+
+
 class Memory(NamedTuple):
     """What a binding store hands to its successor at a reload: its key ring (newest first) and its table."""
 
@@ -244,6 +251,7 @@ class Parts:
     reactions: Reactions
     switch: Switch
     router: Router
+    client_address: ClientAddress
 
 
 Arrange = Callable[[Parts], Parts]

@@ -52,6 +52,10 @@ class RequestHead:
         minor: HTTP/1.x.
         chunked: the body comes in chunks. Otherwise its length is `length` bytes.
         secure: it came over TLS.
+        peer: the address at the other end of the connection, which may be a proxy's; `source` is whom that speaks for.
+        upgrade: the client asks for a WebSocket on this connection.
+        pipelined: it came in one piece with the request before it.
+        stream: number of its HTTP/2 stream, 0 in HTTP/1.
     """
 
     source: str
@@ -64,6 +68,10 @@ class RequestHead:
     length: int = 0
     keep_alive: bool = True
     secure: bool = False
+    peer: str = ""
+    upgrade: bool = False
+    pipelined: bool = False
+    stream: int = 0
 
     def values(self, name: bytes) -> list[bytes]:
         """Every value of the header `name` (lower case), in order."""
@@ -99,6 +107,7 @@ class Binding:
         home: id of the member to return to when it recovers ("" for none).
         source: masked client address the pin is valid for ("" for any).
         outdated: it was read from a value under an older key.
+        carries: what else is sealed into its value; it is not read again.
     """
 
     backend: str
@@ -107,6 +116,7 @@ class Binding:
     home: str = ""
     source: str = ""
     outdated: bool = False
+    carries: str = ""
 
 
 class Why(Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,6 +29,20 @@ def _token(value: str) -> str:
         raise ValueError(
             f"a cookie name may not hold {' '.join(repr(c) for c in bad)} (RFC 6265: letters, digits, -_. …)"
         )
+    return value
+
+
+def _header_name(value: str) -> str:
+    bad = sorted({c for c in value if not (c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~"))})
+    if bad:
+        raise ValueError(f"a header name may not hold {' '.join(repr(c) for c in bad)} (RFC 9110: letters, digits, -…)")
+    return value
+
+
+def _url_name(value: str) -> str:
+    bad = sorted({c for c in value if not (c.isascii() and (c.isalnum() or c in "-._~"))})
+    if bad:
+        raise ValueError(f"{' '.join(repr(c) for c in bad)} would need escapes (RFC 3986: write letters, digits, -._~)")
     return value
 
 
@@ -73,14 +87,25 @@ def _loopback(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"it is no network ({error}); write one such as 10.0.0.0/8 or 2001:db8::/32") from None
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_positive)]
 Span = Annotated[float | Literal["duration"], BeforeValidator(_span)]
 CookieName = Annotated[str, Field(min_length=1), AfterValidator(_token)]
+HeaderName = Annotated[str, Field(min_length=1), AfterValidator(_header_name)]
+UrlName = Annotated[str, Field(min_length=1), AfterValidator(_url_name)]
 CookieText = Annotated[str, Field(min_length=1), AfterValidator(_attribute)]
 UrlPath = Annotated[CookieText, AfterValidator(_path)]
 CookiePath = Annotated[str, AfterValidator(_attribute), AfterValidator(_cookie_path)]
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+FilePath = Annotated[str, Field(min_length=1)]
+Network = Annotated[str, AfterValidator(_network)]
 SecretKey = Annotated[bytes, BeforeValidator(_key)]
 
 
@@ -90,12 +115,29 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Tls(Section):
+    """TLS for clients. Without a certificate one is made at start; `publish` is the file that it is written to."""
+
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+    names: tuple[Host, ...] = Field(default=(), strict=False)
+    publish: FilePath | None = None
+
+
 class Listener(Section):
-    """Where clients connect. Port 0 takes a free one."""
+    """Where clients connect. Port 0 takes a free one.
+
+    `trusted`: networks of proxies that may say whom they speak for, in the header `forwarded` or by the PROXY protocol.
+    """
 
     protocol: Literal["http", "tcp"] = "http"
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)]
+    tls: Tls | None = None
+    http2: bool = False
+    trusted: tuple[Network, ...] = Field(default=(), strict=False)
+    forwarded: Literal["x-forwarded-for", "x-real-ip", "forwarded"] | None = None
+    proxy_protocol: bool = False
 
 
 class Admin(Section):
@@ -178,31 +220,76 @@ class Cookie(CookieAttributes):
     twin: Twin | None = None
 
 
+class ShardsConfig(Section):
+    """How a long value is cut: `prefix` and a number from 0 name the pieces, each `size` bytes with its name."""
+
+    prefix: CookieName
+    size: Annotated[int, Field(ge=256, le=65536)] = 4096
+    count: Annotated[int, Field(ge=1, le=10)] = 4
+
+
+class Companion(CookieAttributes):
+    """The balancer's own cookie beside the application's: a name, or a name for its shards.
+
+    `carries`: the pin, encrypted, renewed by every response; or a ticket, the number of a pin that is kept here.
+    """
+
+    name: CookieName | None = None
+    shards: ShardsConfig | None = None
+    carries: Literal["pin", "ticket"] = "pin"
+    lifetime: Literal["own", "application"] = "own"
+    strip: bool = True
+    keys: tuple[SecretKey, ...] = Field(default=(), strict=False)
+    twin: Twin | None = None
+
+
 class Application(Section):
-    """The application's cookie."""
+    """The application's cookie; `mark`: how a server's name stands in it, with the `separator` before or behind it."""
 
     name: CookieName
+    mark: Literal["none", "prefix", "rewrite", "route"] = "none"
+    separator: Literal["~", ".", "!", ":", "-"] | None = None
+
+
+class Header(Section):
+    """The header that holds the key; `minted`: responses hand keys out by a header of the same name."""
+
+    name: HeaderName
+    minted: bool = False
+
+
+class Url(Section):
+    """Where the URL holds the session id; what the application's cookie of the same id is for."""
+
+    path_parameter: UrlName | None = None
+    query: UrlName | None = None
+    minted: bool = False
+    cookie: Literal["unread", "after", "before"] = "unread"
 
 
 class Affinity(Section):
     """Stickiness."""
 
-    mode: Literal["lb-cookie", "app-cookie", "source-ip", "none"] = "none"
+    mode: Literal["lb-cookie", "app-cookie", "source-ip", "header", "url", "none"] = "none"
     enabled: bool = True
     duration: Duration | None = None
     clock: Literal["idle", "absolute", "session"] = "idle"
     kept_by: Literal["balancer", "client", "both"] = "balancer"
     key_prefix: KeyPrefix = KeyPrefix()
+    store: Literal["table", "hash-modulo", "hash-consistent"] = "table"
     table_size: Annotated[int, Field(ge=1)] = 100_000
     limits: Limits = Limits()
     reaction: Reaction = Reaction()
     cookie: Cookie = Cookie()
     application: Application | None = None
+    header: Header | None = None
+    url: Url | None = None
+    companion: Companion | None = None
 
     @property
     def span(self) -> float | None:
         """The duration in force in seconds; None: there is none."""
-        if self.mode == "none" or self.clock == "session":
+        if self.mode == "none" or self.clock == "session" or self.store != "table":
             return None
         absent = None if self.mode == "app-cookie" else DEFAULT_DURATION
         return self.duration or self.limits.default or absent
@@ -231,6 +318,7 @@ class Config(Section):
     """A whole file."""
 
     name: Annotated[str, Field(min_length=1)] = "limpet-lb"
+    preset: str | None = None
     listener: Listener
     admin: Admin | None = None
     pool: PoolConfig = PoolConfig()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from limpet.reference_lb.parts.records import MemberSpec
 from limpet.reference_lb.settings.config import Affinity, Config, Listener, MemberConfig, PoolConfig
+from limpet.reference_lb.settings.presets import constraint_problems, names, with_preset
 from limpet.reference_lb.settings.problems import ConfigError, Problem, problems_of
 from limpet.reference_lb.settings.rules import affinity_problems, listener_problems, member_problems
 
@@ -38,7 +39,7 @@ def check(raw: Mapping[str, object], source: Path | None = None) -> Config:
     Raises:
         ConfigError: with every problem.
     """
-    problems: list[Problem] = []
+    raw, problems = with_preset(raw)
     config: Config | None = None
     try:
         config = Config.model_validate(raw)
@@ -53,6 +54,9 @@ def check(raw: Mapping[str, object], source: Path | None = None) -> Config:
             problems += listener_problems(listener, affinity)
     if pool is not None:
         problems += member_problems(pool.member, "pool.member")
+    name = raw.get("preset")
+    if isinstance(name, str) and name in names():
+        problems += constraint_problems(name, {"listener": listener, "affinity": affinity, "pool": pool})
     if config is None or problems:
         raise ConfigError(problems, str(source or ""))
     config._source = source

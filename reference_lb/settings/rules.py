@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from limpet.reference_lb.settings.companion_rules import companion_names, companion_problems, reserved_names
 from limpet.reference_lb.settings.config import (
     Affinity,
-    Cookie,
     CookieAttributes,
     Listener,
     MemberConfig,
     Twin,
 )
 from limpet.reference_lb.settings.durations import show_duration
+from limpet.reference_lb.settings.hash_rules import hash_problems
+from limpet.reference_lb.settings.key_rules import key_problems
+from limpet.reference_lb.settings.listener_rules import transport_problems
+from limpet.reference_lb.settings.mark_rules import mark_problems
 from limpet.reference_lb.settings.problems import Problem
 
 SECURE_PREFIXES = ("__Host-", "__Secure-")
@@ -27,8 +31,9 @@ def member_problems(members: tuple[MemberConfig, ...], prefix: str) -> Iterator[
 
 
 def listener_problems(listener: Listener, affinity: Affinity) -> Iterator[Problem]:
-    """Cookies need HTTP."""
-    if listener.protocol == "tcp" and affinity.mode in ("lb-cookie", "app-cookie"):
+    """Cookies, headers and URLs need HTTP; TLS and whom to trust have rules of their own."""
+    yield from transport_problems(listener)
+    if listener.protocol == "tcp" and affinity.mode in ("lb-cookie", "app-cookie", "header", "url"):
         yield Problem(
             "affinity.mode", f'"{affinity.mode}" needs listener.protocol = "http"; with "tcp" use "source-ip" or "none"'
         )
@@ -46,9 +51,13 @@ def affinity_problems(affinity: Affinity) -> Iterator[Problem]:
         )
     if affinity.mode == "app-cookie":
         yield from _application(affinity)
-    elif affinity.application is not None:
+    elif affinity.application is not None and affinity.mode != "url":
         yield Problem("affinity.application", f'it needs mode = "app-cookie", and mode is "{affinity.mode}"')
+    yield from key_problems(affinity)
+    yield from hash_problems(affinity)
+    yield from mark_problems(affinity)
     yield from _cookie(affinity)
+    yield from _companion(affinity)
 
 
 def _limits(affinity: Affinity) -> Iterator[Problem]:
@@ -79,8 +88,7 @@ def _application(affinity: Affinity) -> Iterator[Problem]:
     if affinity.application is None:
         yield Problem("affinity.application.name", 'it is missing: mode = "app-cookie" needs the application\'s cookie')
     else:
-        reserved = [affinity.cookie.name] + ([affinity.cookie.twin.name] if affinity.cookie.twin else [])
-        for name in reserved:
+        for name in reserved_names(affinity):
             if affinity.application.name.startswith(name):
                 yield Problem(
                     "affinity.application.name",
@@ -118,6 +126,17 @@ def _cookie(affinity: Affinity) -> Iterator[Problem]:
                 )
 
 
+def _companion(affinity: Affinity) -> Iterator[Problem]:
+    companion = affinity.companion
+    yield from companion_problems(affinity)
+    if companion is None:
+        return
+    for name in companion_names(companion)[:1]:
+        yield from _attributes(companion, name, "affinity.companion")
+    if companion.twin is not None:
+        yield from _attributes(merged(companion, companion.twin), companion.twin.name, "affinity.companion.twin")
+
+
 def _attributes(attributes: CookieAttributes, name: str, key: str) -> Iterator[Problem]:
     if attributes.same_site == "None" and attributes.secure is False:
         yield Problem(f"{key}.same_site", '"None" needs secure = true: browsers refuse the cookie otherwise')
@@ -129,7 +148,7 @@ def _attributes(attributes: CookieAttributes, name: str, key: str) -> Iterator[P
         yield Problem(f"{key}.name", f'"{name}": the prefix __Host- needs path = "/" and no domain')
 
 
-def merged(cookie: Cookie, twin: Twin) -> CookieAttributes:
+def merged(cookie: CookieAttributes, twin: Twin) -> CookieAttributes:
     """The twin's attributes: its own where given, the cookie's elsewhere."""
     own = {key: getattr(twin, key) for key in CookieAttributes.model_fields if key in twin.model_fields_set}
     shared = {key: getattr(cookie, key) for key in CookieAttributes.model_fields}

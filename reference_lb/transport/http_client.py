@@ -1,61 +1,50 @@
-"""The client's side of HTTP: hands requests to exchanges, one after the other, and does their commands."""
+"""The client's side of HTTP/1: hands requests to exchanges, one after the other, and sends their answers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from limpet.reference_lb.core.exchange import Exchange
 from limpet.reference_lb.core.messages import (
     Abort,
     ClientBroken,
     ClientData,
+    ClientEnd,
     ClientGone,
-    CloseServer,
-    Connected,
-    Deadline,
-    Event,
     Finish,
-    KeepServer,
-    Open,
     SendClient,
-    SendServer,
-    SetDeadline,
     Started,
-    Wait,
+    Tunnel,
 )
 from limpet.reference_lb.core.replies import own_reply
 from limpet.reference_lb.parts.records import Refusal
+from limpet.reference_lb.transport.driver import ExchangeDriver, commands
 from limpet.reference_lb.transport.http_server import BackendConnection
 from limpet.reference_lb.transport.requests import Incoming, RequestReader
 from limpet.reference_lb.transport.site import Site, source_of
-from limpet.reference_lb.transport.timer import DeadlineTimer
-from limpet.reference_lb.transport.upstream import connect
 
 _EARLY_BODY = 262_144  # bytes of a request taken in while there is no connection to the member yet
 _LINGER = 1.0  # seconds a closing connection still swallows what the client sends, so that it can read the answer
 
 
-class ClientConnection(asyncio.Protocol):
-    """One connection of a client. Its requests are served one after the other; every one is routed anew."""
+class ClientConnection(ExchangeDriver, asyncio.Protocol):
+    """One connection of a client. Its requests are served one after the other; every one is routed anew.
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    Args:
+        source: the client's address where a PROXY header has told it, else "". secure: it is over TLS.
+    """
+
+    def __init__(self, site: Site, source: str = "", *, secure: bool = False) -> None:
+        super().__init__(site)
+        self._source = source
+        self._secure = secure
         self._transport: asyncio.Transport
         self._reader: RequestReader
         self._incoming: deque[Incoming] = deque()
-        self._exchange: Exchange | None = None
-        self._head_only = False
-        self._server: BackendConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
         self._out: list[bytes] = []
-        self._timer = DeadlineTimer(site.loop, self._deadline)
         self._early = 0
-        self._server_writable = True
         self._reading = True
-        self._writable = True
         self._ended = False  # the client sends no more
         self._closing = False  # no further request is served
 
@@ -64,7 +53,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast(asyncio.Transport, transport)
-        self._reader = RequestReader(source_of(transport), next(self._site.numbers))
+        source = self._source or source_of(transport)
+        self._reader = RequestReader(source, next(self._site.numbers), secure=self._secure)
         self._site.clients.add(self)
         self._timer.start(self._site.timeouts.idle)
 
@@ -75,13 +65,13 @@ class ClientConnection(asyncio.Protocol):
             self.flush()
 
     def eof_received(self) -> bool:
-        """The client sends no more; what it sent completely is still answered."""
+        """The client sends no more; what it sent completely is still answered (not over TLS, which has no such end)."""
         if self._closing:
             return False
         self._ended = True
         self._incoming += self._reader.end()
         self.flush()
-        return self._exchange is not None or bool(self._out)
+        return not self._secure and (self._exchange is not None or bool(self._out))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
@@ -110,10 +100,6 @@ class ClientConnection(asyncio.Protocol):
 
     # -- what the backend's connection tells
 
-    def from_server(self, event: Event) -> None:
-        """An event of the current exchange."""
-        self._feed(event)
-
     def server_writable(self, writable: bool) -> None:
         """The backend's connection takes bytes, or does not."""
         self._server_writable = writable
@@ -139,6 +125,7 @@ class ClientConnection(asyncio.Protocol):
             if self._exchange is None:
                 self._incoming.popleft()
                 if isinstance(event, Started):
+                    self._early = 0
                     self._begin(event)
                 elif isinstance(event, ClientBroken):
                     refusal = Refusal(event.status, event.text)
@@ -154,82 +141,30 @@ class ClientConnection(asyncio.Protocol):
         if self._ended and self._exchange is None and not self._incoming:
             self._closing = True
 
-    def _begin(self, event: Started) -> None:
-        self._exchange = Exchange(self._site.parts)
-        self._head_only = event.request.method == b"HEAD"
-        self._early = 0
-        self._feed(event)
-
-    def _feed(self, event: Event) -> None:
-        if self._exchange is not None:
-            for command in self._exchange.handle(event):
-                _DO[type(command)](self, command)
-
-    def _deadline(self) -> None:
+    def _timed_out(self) -> None:
         if self._exchange is None:
             self._closing = True
+            self.flush()
         else:
-            self._feed(Deadline(stalled=not self._server_writable))
-        self.flush()
-
-    def _connected(self, link: BackendConnection | None, event: Event) -> None:
-        self._connecting = None
-        if link is not None:
-            self._attach(link)
-        self._feed(event)
-        self.flush()
+            super()._timed_out()
 
     def _attach(self, link: BackendConnection) -> None:
-        self._server = link
-        self._server_writable = True
         self._early = 0
-        link.serve(self, self._head_only)
-        if not self._writable:
-            link.reading(False)
+        super()._attach(link)
 
     # -- commands
-
-    def _open(self, command: Open) -> None:
-        member, site = command.member, self._site
-        self._detach()
-        link = None if command.fresh else site.upstreams.take(member)
-        if isinstance(link, BackendConnection):
-            self._attach(link)
-            self._feed(Connected(reused=True))
-            return
-        opening = connect(site.loop, member, lambda: BackendConnection(member, site.upstreams), self._connected)
-        self._connecting = site.loop.create_task(opening)
-
-    def _send_server(self, command: SendServer) -> None:
-        if self._server is not None and command.data:
-            self._server.send(command.data)
-
-    def _close_server(self, _: CloseServer) -> None:
-        self._detach()
-
-    def _detach(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    def _keep_server(self, _: KeepServer) -> None:
-        link, self._server = self._server, None
-        if link is None:
-            return
-        if self._site.parts.pool.find(link.member.id) is None:
-            link.close()
-        else:
-            link.release()
 
     def _send_client(self, command: SendClient) -> None:
         self._out.append(command.data)
 
-    def _set_deadline(self, command: SetDeadline) -> None:
-        timeouts = self._site.timeouts
-        self._timer.start(timeouts.connect if command.wait is Wait.CONNECT else timeouts.response)
+    def _tunnel(self, _: Tunnel) -> None:
+        behind = self._reader.tunnel()
+        if self._server is not None:
+            self._server.tunnel()
+        if behind:
+            self._incoming.append(ClientData(behind))
+        if self._ended:
+            self._incoming.append(ClientEnd())
 
     def _finish(self, command: Finish) -> None:
         self._exchange = None
@@ -237,6 +172,7 @@ class ClientConnection(asyncio.Protocol):
         if command.close:
             self._closing = True
         else:
+            self._incoming += self._reader.go_on()
             self._timer.start(self._site.timeouts.idle)
 
     def _abort(self, _: Abort) -> None:
@@ -252,7 +188,8 @@ class ClientConnection(asyncio.Protocol):
         if self._ended:
             return
         waiting = self._exchange is not None and bool(self._incoming)
-        wanted = self._server_writable and not waiting and self._early <= _EARLY_BODY
+        early = max(self._early, self._reader.behind)
+        wanted = self._server_writable and not waiting and early <= _EARLY_BODY
         if wanted != self._reading and not self._transport.is_closing():
             self._reading = wanted
             if wanted:
@@ -265,7 +202,7 @@ class ClientConnection(asyncio.Protocol):
         self._incoming.clear()
         if self._transport.is_closing():
             return
-        if self._ended or not self._reader.unfinished:
+        if self._ended or not self._reader.unfinished or not self._transport.can_write_eof():
             self._transport.close()
             return
         self._ended = True
@@ -277,13 +214,4 @@ class ClientConnection(asyncio.Protocol):
         self._site.loop.call_later(_LINGER, self._transport.abort)
 
 
-_DO: dict[type, Callable[[ClientConnection, Any], None]] = {
-    Open: ClientConnection._open,
-    SendServer: ClientConnection._send_server,
-    CloseServer: ClientConnection._close_server,
-    KeepServer: ClientConnection._keep_server,
-    SendClient: ClientConnection._send_client,
-    SetDeadline: ClientConnection._set_deadline,
-    Finish: ClientConnection._finish,
-    Abort: ClientConnection._abort,
-}
+ClientConnection.do = commands(ClientConnection)

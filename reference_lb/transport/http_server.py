@@ -27,6 +27,7 @@ class BackendConnection(asyncio.Protocol):
         self._headers: Headers = []
         self._framing = Framing.NONE
         self._status = 0
+        self._tunnel = False
 
     # -- what the exchange's driver does with it
 
@@ -46,10 +47,22 @@ class BackendConnection(asyncio.Protocol):
         self.reading(True)
         self._upstreams.keep(self.member, self)
 
+    def tunnel(self) -> None:
+        """From now on bytes pass as they are."""
+        self._tunnel = True
+
+    def end(self) -> None:
+        """Send no more."""
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
     def close(self) -> None:
         """Work for nobody any more."""
         self._owner = None
-        self._transport.abort()
+        if self._tunnel:
+            self._transport.close()  # what was written is still sent
+        else:
+            self._transport.abort()
 
     def reading(self, wanted: bool) -> None:
         """Whether the client takes bytes at the moment."""
@@ -73,12 +86,25 @@ class BackendConnection(asyncio.Protocol):
             self._upstreams.lost(self.member, self)
             self._transport.abort()
             return
+        if self._tunnel:
+            owner.from_server(ServerData(data))
+        else:
+            self._parse(owner, data)
+        owner.flush()
+
+    def _parse(self, owner: Owner, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._owner is not owner:
+                return
+            if not self._tunnel:
+                self._fail()
+            elif upgrade.args[0] < len(data):
+                owner.from_server(ServerData(data[upgrade.args[0] :]))
+        except httptools.HttpParserError:
             if self._owner is owner:
                 self._fail()
-        owner.flush()
 
     def eof_received(self) -> bool:
         """The backend sends no more: nothing can be asked of it either."""

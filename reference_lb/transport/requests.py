@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httptools
@@ -11,6 +12,8 @@ from limpet.reference_lb.parts.records import Headers, RequestHead
 
 HEAD_LIMIT = 65_536
 _HEAD_TOO_LARGE = "the request's header fields are too large"
+_FRAMING_TOO_LARGE = "the request's chunk extensions or trailer fields are too large"
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*\Z")  # RFC 3986 section 3.2, without user information
 
 Incoming = Started | ClientData | ClientEnd | ClientBroken
 
@@ -19,16 +22,27 @@ class _TooLarge(Exception):
     pass
 
 
+def is_host(value: bytes) -> bool:
+    """Whether it can be the value of a Host header."""
+    return _HOST.match(value) is not None
+
+
 class RequestReader:
     """Feed it bytes, get events. After the first `ClientBroken` it swallows everything.
 
+    Where a request asks for a WebSocket, nothing behind it is read before `go_on` or `tunnel` says what it is.
+
     Args:
-        source: the client's address. connection: the connection's number.
+        source: the client's address. connection: the connection's number. secure: it is over TLS.
     """
 
-    def __init__(self, source: str, connection: int) -> None:
+    def __init__(self, source: str, connection: int, *, secure: bool = False) -> None:
         self._source = source
         self._connection = connection
+        self._secure = secure
+        self._undecided = False  # whether what follows is HTTP
+        self._tunnel = False
+        self._behind = b""  # what came meanwhile
         self._parser: Any = httptools.HttpRequestParser(self)
         self._events: list[Incoming] = []
         self._broken = False
@@ -38,6 +52,8 @@ class RequestReader:
         self._head_size = 0
         self._unfinished = 0  # bytes fed of a head that is not complete, at least
         self._begun = False  # a request began in what is being fed
+        self._moved = False  # a head was completed in what is being fed, or bytes of a body came
+        self._framing = 0  # bytes fed since, of chunk extensions and trailers, which the parser may keep
         self._url = b""
         self._headers: Headers = []
 
@@ -46,19 +62,45 @@ class RequestReader:
         """Whether the client may still be sending: a request is not complete, or could not be understood."""
         return self._in_message or self._broken
 
+    @property
+    def behind(self) -> int:
+        """Bytes that wait for a decision about an upgrade."""
+        return len(self._behind)
+
+    def go_on(self) -> list[Incoming]:
+        """The upgrade was declined: what follows are requests."""
+        if not self._undecided:
+            return []
+        self._undecided = False
+        behind, self._behind = self._behind, b""
+        return self.feed(behind) if behind else []
+
+    def tunnel(self) -> bytes:
+        """The upgrade was agreed to: what follows is the other protocol's. What came of it so far."""
+        self._undecided, self._tunnel = False, True
+        behind, self._behind = self._behind, b""
+        return behind
+
     def feed(self, data: bytes) -> list[Incoming]:
         """The events of these bytes, in order."""
+        if self._tunnel:
+            return [ClientData(data)]
+        if self._undecided:
+            self._behind += data
+            return []
         events: list[Incoming] = []
         self._events = events
         fed = data
-        self._begun = False
+        self._begun = self._moved = False
         while data and not self._broken:
             try:
                 self._parser.feed_data(data)
                 data = b""
-            except httptools.HttpParserUpgrade as upgrade:  # not offered here: go on as if nobody had asked for it
+            except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
+                if self._waits():
+                    self._behind, data = data, b""  # else not offered here: go on as if nobody had asked for it
             except httptools.HttpParserError as error:
                 if isinstance(error.__context__, _TooLarge):
                     self._break(431, _HEAD_TOO_LARGE)
@@ -67,11 +109,19 @@ class RequestReader:
                 self._broken = True
         if self._in_message and self._in_head and not self._broken:
             self._note_unfinished(fed)
+        elif self._in_message and not self._broken:
+            self._note_framing(fed)
         return events
+
+    def _waits(self) -> bool:
+        """Whether a request in what is being fed asked for an upgrade."""
+        return self._undecided
 
     def end(self) -> list[Incoming]:
         """The client sends no more."""
         self._events = []
+        if self._tunnel:
+            return [ClientEnd()]
         if self._in_message and not self._broken:
             self._break(400, "the request is incomplete")
         return self._events
@@ -82,9 +132,16 @@ class RequestReader:
         if self._unfinished > HEAD_LIMIT:
             self._break(431, _HEAD_TOO_LARGE)
 
+    def _note_framing(self, fed: bytes) -> None:
+        """Count what came in the middle of a body and was none of it."""
+        self._framing = 0 if self._moved else self._framing + len(fed)
+        if self._framing > HEAD_LIMIT:
+            self._break(400, _FRAMING_TOO_LARGE)
+
     def _break(self, status: int, text: str) -> None:
+        if not self._broken:  # what follows the first fault cannot be told from a consequence of it
+            self._events.append(ClientBroken(status, text))
         self._broken = True
-        self._events.append(ClientBroken(status, text))
 
     # -- httptools callbacks
 
@@ -111,13 +168,18 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
+        if self._broken:
+            return
         self._in_head = False
+        self._moved = True
         head = self._head()
         self._closing = not head.keep_alive
         fault = self._fault(head)
         if fault is not None:
             self._break(*fault)
         else:
+            head.pipelined = any(isinstance(each, Started) for each in self._events)
+            head.upgrade = self._undecided = self._wants_web_socket(head)
             self._events.append(Started(head))
 
     def _head(self) -> RequestHead:
@@ -129,6 +191,7 @@ class RequestReader:
             headers=self._headers,
             minor=0 if self._parser.get_http_version() == "1.0" else 1,
             keep_alive=self._parser.should_keep_alive(),
+            secure=self._secure,
         )
         for name, value in self._headers:
             size = len(name)
@@ -142,15 +205,29 @@ class RequestReader:
         version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
             return 505, f"HTTP/{version} is not spoken here"
-        hosts = len(head.values(b"host"))
-        if hosts > 1 or (hosts == 0 and head.minor == 1):
+        hosts = head.values(b"host")
+        if len(hosts) > 1 or (not hosts and head.minor == 1):
             return 400, "the request needs one Host header"
+        if hosts and not is_host(hosts[0]):
+            return 400, "the Host header is malformed"
+        if head.chunked:
+            if head.minor == 0:
+                return 400, "HTTP/1.0 has no Transfer-Encoding"
+            if [coding.strip().lower() for coding in head.values(b"transfer-encoding")] != [b"chunked"]:
+                return 501, "of transfer codings only chunked is understood here"
         if head.method == b"CONNECT" or (self._parser.should_upgrade() and (head.chunked or head.length)):
             return 501, "tunnels are not offered here"
         return None
 
+    def _wants_web_socket(self, head: RequestHead) -> bool:
+        """The one protocol that is switched to (RFC 6455 section 4.1); to ask for another one is to be ignored."""
+        if not self._parser.should_upgrade() or head.method != b"GET" or head.minor == 0:
+            return False
+        return [value.strip().lower() for value in head.values(b"upgrade")] == [b"websocket"]
+
     def on_body(self, data: bytes) -> None:
         """Bytes of the body."""
+        self._moved = True
         if not self._broken:
             self._events.append(ClientData(data))
 

@@ -100,8 +100,9 @@ class TcpBackend(asyncio.Protocol):
 class TcpClient(asyncio.Protocol):
     """The client's half; drives the stream."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, source: str = "") -> None:
         self._site = site
+        self._source = source  # where a PROXY header has told it
         self._stream = Stream(site.parts)
         self._transport: asyncio.Transport
         self._server: TcpBackend | None = None
@@ -114,7 +115,7 @@ class TcpClient(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._site.clients.add(self)
         self._transport.pause_reading()
-        self.feed(Started(RequestHead(source_of(transport), next(self._site.numbers))))
+        self.feed(Started(RequestHead(self._source or source_of(transport), next(self._site.numbers))))
 
     def data_received(self, data: bytes) -> None:
         """Bytes for the backend."""

@@ -10,7 +10,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limpet.harness.clients import Exchange, together
+    from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
+    from limpet.harness.clients.http2 import Ask, Http2Client
+    from limpet.harness.clients.websocket import handshake_headers
     from limpet.harness.engine.answers import cookies_in, cookies_of, main_cookies
     from limpet.harness.engine.behaviour import Special, behaviour
     from limpet.harness.engine.client import Client
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
         with_application,
         with_duration,
     )
-    from limpet.harness.engine.crowd import crowd, hands_of, recognises_nobody
+    from limpet.harness.engine.crowd import crowd, hands_of, load, recognises_nobody
     from limpet.harness.engine.flight import Flight
     from limpet.harness.engine.forbidden import with_forbidden
+    from limpet.harness.engine.nodes import second_node
     from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
     from limpet.harness.engine.passing import (
         age,
@@ -57,13 +60,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "harness.clients": ("Exchange", "together"),
+    "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
+    "harness.clients.http2": ("Ask", "Http2Client"),
+    "harness.clients.websocket": ("handshake_headers",),
     "harness.engine.answers": ("cookies_in", "cookies_of", "main_cookies"),
     "harness.engine.behaviour": ("Special", "behaviour"),
     "harness.engine.client": ("Client",),
-    "harness.engine.crowd": ("crowd", "hands_of", "recognises_nobody"),
+    "harness.engine.crowd": ("crowd", "hands_of", "load", "recognises_nobody"),
     "harness.engine.flight": ("Flight",),
     "harness.engine.forbidden": ("with_forbidden",),
+    "harness.engine.nodes": ("second_node",),
     "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
     "harness.engine.samples": (
         "group_size",
@@ -98,6 +104,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Ask",
     "Client",
     "Contract",
     "Event",
@@ -105,10 +112,12 @@ __all__ = [
     "Flight",
     "Handler",
     "HarnessFault",
+    "Http2Client",
     "Inconclusive",
     "Kind",
     "NotCheckable",
     "Observed",
+    "RawConnection",
     "Result",
     "RunFinished",
     "RunStarted",
@@ -121,6 +130,7 @@ __all__ = [
     "UsageFault",
     "Verdict",
     "Violation",
+    "WebSocket",
     "__version__",
     "age",
     "balancer_keeps_time",
@@ -133,8 +143,10 @@ __all__ = [
     "further_copy",
     "group_size",
     "hands_of",
+    "handshake_headers",
     "largest_share",
     "let_pass",
+    "load",
     "main_cookies",
     "only_clients_keep_time",
     "pass_time",
@@ -144,6 +156,7 @@ __all__ = [
     "require_passed_on",
     "require_wait",
     "revisit",
+    "second_node",
     "settled_age",
     "small_group",
     "spread_as_declared",

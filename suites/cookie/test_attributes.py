@@ -39,8 +39,22 @@ def _stated(contract: Contract) -> list[str]:
     return found + [f"{TWIN}{name}" for name in twins]
 
 
+def _nothing_stated(contract: Contract) -> str:
+    """A cookie beside the application's may take all it carries from that one."""
+    if contract.affinity != "app-cookie" or _stated(contract):
+        return ""
+    return "it sets no cookie" if contract.cookie is None else "nothing is stated of what its own cookie carries"
+
+
 @behaviour(
-    "cookie.attributes", layers=(7,), affinities=("lb-cookie",), variants=_stated, error_rate=0.0, budget=20, sees=0.4
+    "cookie.attributes",
+    layers=(7,),
+    affinities=("lb-cookie", "app-cookie"),
+    variants=_stated,
+    unless=_nothing_stated,
+    error_rate=0.0,
+    budget=20,
+    sees=0.4,
 )
 def test_attributes(s: Scenario) -> None:
     """Each attribute that is promised is there and right; each that is promised absent is absent."""

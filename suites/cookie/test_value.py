@@ -14,10 +14,15 @@ ROTATIONS = 2
 """A ring that keeps one older key only shows at the second one."""
 
 
+def _no_cookie(contract: Contract) -> str:
+    return "" if contract.cookie is not None or contract.affinity == "lb-cookie" else "it sets no cookie"
+
+
 @behaviour(
     "cookie.opaque",
     layers=(7,),
-    affinities=("lb-cookie",),
+    affinities=("lb-cookie", "app-cookie"),
+    unless=_no_cookie,
     certainty="the chance that random values show what these do is bounded for all of them together",
     error_rate=1e-6,
     budget=60,

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from limpet import Client, Exchange, Flight, Inconclusive, Kind, Scenario, behaviour
+from limpet import Client, Contract, Exchange, Flight, Inconclusive, Kind, NotCheckable, Observed, Scenario, behaviour
 from limpet.harness.model.contract.stated import must
 from limpet.harness.model.oracle import deliveries
+from limpet.harness.model.oracle.exchanges import ODD
 
 HOLD = 1.5
 """Seconds that a backend thinks about the answer: long enough for the fault, short against any balancer's patience."""
+
+BEYOND = 2.0
+"""Seconds by which a silent backend outlasts the time in which the balancer finds out about silent ones."""
+
+LONGEST = 8.0
+"""Seconds of silence at the most; clients wait for three times as long, since others may be asked in turn."""
+
+
+def ways(contract: Contract) -> tuple[str, ...]:
+    """Silence for itself where a document says what it leads to: it is no proof that the backend failed."""
+    return ("broken-off", "silent") if contract.layer == 7 and contract.reaction.silent is not None else ()
 
 
 @behaviour(
@@ -18,6 +30,7 @@ HOLD = 1.5
     fields=("reaction.in_request",),
     needs=("kill", "faults", "backend-history"),
     touches="backends",
+    variants=ways,
     certainty="A request whose backend answered before the fault decides nothing",
     error_rate=0.0,
     budget=30,
@@ -25,14 +38,17 @@ HOLD = 1.5
 )
 def test_in_request(s: Scenario) -> None:
     """The request that its backend fails is tried elsewhere or fails, as documented; a POST is never sent twice."""
-    ways = (("killed", s.system.kill), ("reset", s.system.reset))
+    if s.variant == "silent":
+        _silent(s)
+        return
+    blows = (("killed", s.system.kill), ("reset", s.system.reset))
     # One at a time: with two down at once, a balancer that tries one other backend may lawfully meet the second.
     struck: dict[str, str] = {}
     met: list[tuple[str, str, str, Exchange]] = []
     for number, wanted in enumerate(s.rng.sample(s.names, min(2, s.n - 1) or 1)):
         if number:
             s.system.revive(*struck)
-        done, strike = ways[number]
+        done, strike = blows[number]
         user = s.pinned(wanted)
         with ExitStack() as stack:
             flights: list[tuple[str, Flight]] = []
@@ -57,18 +73,53 @@ def test_in_request(s: Scenario) -> None:
             text = f"{each.sent.client}'s {method} was sent {len(went)} times: to {', then '.join(went)}"
             s.expect(len(went) == 1, Kind.SENT_TWICE, text, each)
         elif must(s.contract.reaction.in_request, "retry"):
-            text = (
-                f"{each.sent.client}'s GET, under way at {name} when that failed, was not tried elsewhere: {said(each)}"
-            )
+            text = f"{each.sent.client}'s GET, under way at {name} when that failed, was not tried elsewhere"
             s.expect(each.ok and each.backend != "", Kind.NO_FAILOVER, f"{text}: {said(each)}", each)
         s.observe(f"{name} was {done} in mid-request: {method} {said(each)}, sent to {', then '.join(went)}")
 
 
-def held(user: Client, method: str) -> Exchange:
+def _silent(s: Scenario) -> None:
+    """The backend is well, but thinks about one request for longer than the balancer waits for an answer."""
+    home = s.rng.choice(s.names)
+    user = s.pinned(home)
+    seconds = min(s.system.loaded.target.timing.down_noticed.value + BEYOND, LONGEST)
+    s.step(f"{home} thinks about {user.name}'s GET and POST for {seconds:g} s")
+    with ExitStack() as stack:
+        flights = [
+            (
+                method,
+                stack.enter_context(
+                    # Whether it may fail is not for the oracle to say: nothing tells it that a backend is silent.
+                    Flight(s, lambda method=method: held(user.another(), method, seconds, ODD))  # type: ignore[misc]
+                ),
+            )
+            for method in ("GET", "POST")
+        ]
+        landed = [(method, flight.land()) for method, flight in flights if flight.backend]
+    sent = deliveries(s.arrived())
+    waited = 0
+    for method, each in landed:
+        went = [one.backend for one in sent[each.id].arrived]
+        what = f"{user.name}'s {method}, which {home} left without an answer, was sent to {', then '.join(went)}"
+        s.observe(f"{what}: {said(each)}")
+        if set(went) == {home} and each.backend == home:
+            waited += 1  # it has more patience than this test
+        elif must(s.contract.reaction.silent, "504"):
+            s.expect(set(went) <= {home}, Kind.MOVED, f"{what}, although it is not to be tried elsewhere", each)
+            if not each.backend and each.error != "timeout":  # the client's own patience says nothing
+                s.expect(each.status == 504, Kind.ERROR, f"{what}; instead of 504 it {said(each)}", each)
+    if not must(s.contract.reaction.silent, "504"):
+        raise Observed(f"{len(landed)} requests were left without an answer by {home}")
+    if waited == len(landed):
+        raise NotCheckable(f"the balancer waits for longer than the {seconds:g} s that this check can be silent")
+
+
+def held(user: Client, method: str, seconds: float = HOLD, note: str = "") -> Exchange:
     """A request that its backend thinks about for a while."""
     if method == "TCP":
-        return user.hold(HOLD)
-    return user.request(method, "/", headers=(("Limpet-Hold", f"{HOLD:g}"),), body=b"item=lamp" * (method == "POST"))
+        return user.hold(seconds)
+    headers, body = (("Limpet-Hold", f"{seconds:g}"),), b"item=lamp" * (method == "POST")
+    return user.request(method, "/", headers=headers, body=body, timeout=max(10.0, 3 * seconds), note=note)
 
 
 def said(exchange: Exchange) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import string
 from collections import Counter
 from collections.abc import Callable
 
@@ -18,13 +17,23 @@ from limpet import (
     Special,
     behaviour,
     further_copy,
+    largest_share,
     let_pass,
     only_clients_keep_time,
+    revisit,
     unless_timed,
 )
 from limpet.harness.model.contract.stated import must
-from limpet.harness.model.cookies import parse_cookie_headers
+from limpet.harness.model.cookies import altered, parse_cookie_headers
+from limpet.harness.model.cookies.altered import letters
 from limpet.harness.model.oracle.exchanges import ODD, cookie_names
+from limpet.harness.model.statistics import never_leaves, runs_needed
+
+ALPHA = 1e-6
+"""The largest probability that a balancer which places changed values anew is accused of keeping their pins."""
+
+MOST = 45
+"""Users at the most of whom each sends a changed value."""
 
 EACH = 1
 """Users for each backend."""
@@ -32,68 +41,56 @@ EACH = 1
 VISITS = 3
 """Further visits of each user: with three users a balancer that gives no pin afterwards is missed with 1 in 20,000."""
 
-_LETTERS = string.ascii_letters + string.digits
-
-
-def _letters(rng: random.Random, count: int) -> str:
-    return "".join(rng.choices(_LETTERS, k=count))
-
-
-def _same_shape(rng: random.Random, value: str) -> str:
-    """Another value of the same length, with a character of the same sort in every place."""
-    return "".join(_like(rng, each, value) for each in value)
-
-
-def _like(rng: random.Random, old: str, value: str) -> str:
-    """A character that could stand in the place of this one."""
-    hexadecimal = "0123456789abcdef"
-    if len(value) >= 8 and set(value.lower()) <= set(hexadecimal):
-        return rng.choice(hexadecimal.upper() if value.isupper() else hexadecimal)
-    for sort in (string.digits, string.ascii_lowercase, string.ascii_uppercase):
-        if old in sort:
-            return rng.choice(sort)
-    return old
-
 
 def _flipped(rng: random.Random, value: str) -> str:
-    """The value with one character in its middle changed: at its ends an encoding may leave bits unused."""
-    places = [at for at in range(len(value) // 3, max(len(value) // 3 + 1, 2 * len(value) // 3)) if value[at].isalnum()]
-    if not places:
+    found = altered.flipped(rng, value)
+    if found is None:
         raise NotCheckable("the value has nothing in its middle that could be changed")
-    at = rng.choice(places)
-    new = value[at]
-    while new == value[at]:
-        new = _like(rng, value[at], value)
-    return value[:at] + new + value[at + 1 :]
+    return found
 
 
 MAKERS: dict[str, Callable[[random.Random, str], str]] = {
-    "garbage": lambda rng, value: f"limpet-{_letters(rng, 17)}",
+    "garbage": lambda rng, value: f"limpet-{letters(rng, 17)}",
     "truncated": lambda rng, value: value[: len(value) // 2],
     "bit-flipped": _flipped,
     "empty": lambda rng, value: "",
-    "oversize-4k": lambda rng, value: _letters(rng, 4096),
-    "oversize-8k": lambda rng, value: _letters(rng, 8192),
-    "oversize-64k": lambda rng, value: _letters(rng, 65536),
+    "oversize-4k": lambda rng, value: letters(rng, 4096),
+    "oversize-8k": lambda rng, value: letters(rng, 8192),
+    "oversize-64k": lambda rng, value: letters(rng, 65536),
     "non-ascii": lambda rng, value: "schl\u00fcssel-\u20ac-\u96ea",
-    "nul-encoded": lambda rng, value: f"{value[:4]}%00{_letters(rng, 8)}",
-    "crlf-encoded": lambda rng, value: f"{value[:4]}%0d%0aSet-Cookie:%20{_letters(rng, 8)}",
-    "never-existed": _same_shape,
+    "nul-encoded": lambda rng, value: f"{value[:4]}%00{letters(rng, 8)}",
+    "crlf-encoded": lambda rng, value: f"{value[:4]}%0d%0aSet-Cookie:%20{letters(rng, 8)}",
+    "never-existed": altered.same_shape,
+    "url-encoded": lambda rng, value: altered.encoded(value),
 }
 """How a bad value is made of somebody's good one."""
 
 LIMITS = ("oversize-4k", "oversize-8k", "oversize-64k", "non-ascii")
 """What any server may refuse as a request, before it looks for cookies in it."""
 
-TAMPERED = ("truncated", "bit-flipped", "empty", "nul-encoded", "crlf-encoded", "foreign", "never-existed")
+TAMPERED = (
+    "truncated",
+    "bit-flipped",
+    "empty",
+    "nul-encoded",
+    "crlf-encoded",
+    "foreign",
+    "never-existed",
+    "url-encoded",
+)
 """What may lawfully mean something after all, unless values are promised to be opaque."""
+
+
+CHANGED = ("truncated", "bit-flipped", "url-encoded")
+"""Made of a live value so that it is nearly that: what a careless balancer takes for it."""
 
 
 def variants(contract: Contract) -> tuple[str, ...]:
     """The bad values that can be had under this contract."""
     ends = not unless_timed(contract) and not must(contract.duration.follows_application, True)
     ends &= not only_clients_keep_time(contract)  # then an old value is as good as any: see duration.kept-by
-    return (*MAKERS, "foreign", *(("expired",) if ends else ()), "removed-backend")
+    made = [each for each in MAKERS if each != "url-encoded" or contract.reaction.url_encoded is not None]
+    return (*made, "foreign", *(("expired",) if ends else ()), "removed-backend")
 
 
 @behaviour(
@@ -105,9 +102,10 @@ def variants(contract: Contract) -> tuple[str, ...]:
         "expired": Special(touches="clock", waits=True),
         "removed-backend": Special(needs=("remove",), touches="membership"),
     },
-    error_rate=0.0,
+    error_rate=ALPHA,
     budget=100,
     sees=0.29,
+    certainty="That changed values keep their pins is judged by all of them together",
 )
 def test_bad_cookie(s: Scenario) -> None:
     """A value that leads nowhere gets the documented reaction, never a 5xx or silence; a fresh pin afterwards holds."""
@@ -120,35 +118,91 @@ def test_bad_cookie(s: Scenario) -> None:
 
 
 def _made_up(s: Scenario) -> None:
-    donors = [user for group in s.pinned_to_each(EACH).values() for user in group]
+    each = max(EACH, _group(s))
+    donors = s.pinned_to_each(each)
+    first = [user for group in donors.values() for user in group[:EACH]]
+    bad: dict[str, list[tuple[str, str]]] = {}
+    groups: dict[str, list[Client]] = {}
     if s.variant == "foreign":
         s.step("users of another deployment come with its cookies")
         with further_copy(s, s.system.loaded) as copy:
-            values = [(_own(copy, user), "") for group in copy.pinned_to_each(EACH).values() for user in group]
+            strangers = [_own(copy, user) for group in copy.pinned_to_each(EACH).values() for user in group]
+        groups[""] = [s.client() for _ in strangers]
+        bad = {user.name: pairs for user, pairs in zip(groups[""], strangers, strict=True)}
     else:
         s.step(f"users come with values that are {s.variant}")
-        known = {value for each in donors for _, value in _own(s, each)}
-        values = [([(n, _make(s, v, known)) for n, v in _own(s, each)], each.backend) for each in donors]
+        owned = {home: [_own(s, donor) for donor in group] for home, group in donors.items()}
+        known = {value for group in owned.values() for pairs in group for _, value in pairs}
+        for home, group in owned.items():
+            groups[home] = [s.client() for _ in group]
+            for user, pairs in zip(groups[home], group, strict=True):
+                bad[user.name] = [(name, _make(s, value, known)) for name, value in pairs]
     reactions = Reactions(s)
-    for pairs, home in values:
-        user = s.client()
-        planted = s.variant not in LIMITS and _plant(user, pairs)
-        header = None if planted else "; ".join(f"{name}={value}" for name, value in pairs)
-        s.scramble()
+    going_on: list[tuple[Client, Exchange, bool, list[tuple[str, str]]]] = []
+    homes = {user.name: home for home, group in groups.items() for user in group}
+    further = {user.name for group in groups.values() for user in group[: EACH if each > EACH else None]}
+
+    def come(user: Client) -> Exchange:
+        pairs, home, beside = bad[user.name], homes[user.name], _beside(s)
+        planted = s.variant not in LIMITS and _plant(user, pairs, beside)
+        header = None if planted else "; ".join(f"{name}={value}" for name, value in [*beside, *pairs])
         # Whether an oversize request succeeds is not for the oracle to say.
         exchange = user.visit(cookie=header, note=ODD if s.variant in LIMITS else "")
         reactions.add(user, exchange, pairs, home)
         refused = _judge(s, user, exchange, pairs, home)
         if refused and user.jar is not None:
             user.jar.clear()
-        _goes_on(s, user, exchange, planted=planted and not refused)
-        if planted and not refused and user.jar is not None and parse_cookie_headers(user.cookie_header()) == pairs:
+        if user.name in further:
+            going_on.append((user, exchange, planted and not refused, [*beside, *pairs]))
+        return exchange
+
+    found = revisit(s, groups, visit=come)
+    for user, exchange, planted, sent in going_on:
+        _goes_on(s, user, exchange, planted=planted)
+        if planted and user.jar is not None and parse_cookie_headers(user.cookie_header()) == sent:
             user.jar.clear()  # the bad value was ignored, and is still there
             _goes_on(s, user, exchange, planted=False)
     s.observe(reactions.said(f"values that are {s.variant}"))
+    if each > EACH:
+        _placed_anew(s, sum(found.stayed.values()), sum(found.answered.values()), found.example)
     s.step("everybody else goes on")
-    for donor in donors:
+    for donor in first:
         donor.visit()
+
+
+def _group(s: Scenario) -> int:
+    """Users for each backend so that changed values which keep their pins cannot be luck; 0 where they may, or must.
+
+    Not where all of them are to be refused, which each value shows for itself; nor where the algorithm goes home.
+    """
+    share, reaction, placed = largest_share(s), s.contract.reaction, s.contract.algorithm
+    stated = reaction.url_encoded if s.variant == "url-encoded" else reaction.altered
+    named = reaction.bad_cookie
+    # What tells nobody anything cannot be guessed either: changed, it leads nowhere, as its documentation says of such.
+    binding = named is not None and named.binding and "accept" not in named.allowed and _opaque(s)
+    void = must(stated, "rebalance") or (stated is None and s.variant != "url-encoded" and binding)
+    after = s.contract.duration.after
+    goes_home = (placed is not None and "hash" in placed.allowed) or (after is not None and after.sole == "may-return")
+    if s.variant not in CHANGED or not void or goes_home or share >= 1 or _words(s) == {"refuse"}:
+        return 0
+    users = -(-(runs_needed(share, ALPHA) + 2) // s.n)
+    if users * s.n > MOST:
+        raise Inconclusive(f"one backend gets {share:.0%} of the new sessions: {MOST} users could meet it by luck")
+    return users
+
+
+def _placed_anew(s: Scenario, stayed: int, answered: int, example: dict[str, Exchange]) -> None:
+    """Judges all changed values together: too many that met the backend of the unharmed ones still pin."""
+    result = never_leaves(stayed, answered, largest_share(s), ALPHA)
+    if result.rejected:
+        text = f"values that are {s.variant} still lead to the backend that the unharmed ones mean: {result.text}"
+        s.broken(Kind.COOKIE_ACCEPTED, text, next(iter(example.values())))
+        return
+    s.certain(result.text)
+    if result.able:
+        s.decide_together(answered, result.visible)
+    elif "refuse" not in _words(s):
+        raise Inconclusive(f"only {answered} of the changed values were answered, too few to exclude luck")
 
 
 def _make(s: Scenario, value: str, known: set[str]) -> str:
@@ -171,12 +225,20 @@ def _own(s: Scenario, user: Client) -> list[tuple[str, str]]:
     return found
 
 
-def _plant(user: Client, pairs: list[tuple[str, str]]) -> bool:
+def _beside(s: Scenario) -> list[tuple[str, str]]:
+    """The application's cookie, without which the balancer's own counts for nothing where it goes by both."""
+    application = s.contract.application
+    both = s.contract.affinity == "app-cookie" and s.contract.cookie is not None
+    return [(application.name, letters(s.rng, 32))] if both and application is not None and application.name else []
+
+
+def _plant(user: Client, pairs: list[tuple[str, str]], beside: list[tuple[str, str]]) -> bool:
     """Whether the user's jar took the cookies, so that it goes on sending them until it is given others."""
     if user.jar is None:
         return False
-    user.jar.store(user.endpoint.base_url + "/", [f"{name}={value}; Path=/" for name, value in pairs])
-    return parse_cookie_headers(user.cookie_header()) == pairs
+    wanted = [*beside, *pairs]
+    user.jar.store(user.endpoint.base_url + "/", [f"{name}={value}; Path=/" for name, value in wanted])
+    return parse_cookie_headers(user.cookie_header()) == wanted
 
 
 def _words(s: Scenario) -> frozenset[str]:

@@ -290,3 +290,26 @@ def test_without_a_token_there_is_no_history_over_http(fleet: Fleet, tmp_path: P
     http = HTTPConnection(backend.host, backend.port, timeout=PATIENCE)
     assert ask(http, path="/_limpet/history", Authorization="Bearer ").status == 404
     http.close()
+
+
+def test_an_id_is_handed_out_in_a_header_where_none_is_brought(http: HTTPConnection) -> None:
+    given = []
+    for _ in range(2):
+        response = ask(http, Limpet_Mint="Mcp-Session-Id")
+        response.read()
+        given.append(response.getheader("Mcp-Session-Id"))
+    assert all(given) and given[0] != given[1]
+    response = ask(http, Limpet_Mint="Mcp-Session-Id", mcp_session_id=str(given[0]))
+    response.read()
+    assert response.getheader("Mcp-Session-Id") is None
+    response = ask(http)
+    response.read()
+    assert response.getheader("Mcp-Session-Id") is None
+
+
+def test_an_id_in_the_path_changes_no_page(http: HTTPConnection) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    http.request("POST", "/login;jsessionid=1", body=b"user=ann", headers=form)
+    response = http.getresponse()
+    response.read()
+    assert (response.status, (response.getheader("Set-Cookie") or "").partition("=")[0]) == (200, "SHOPSESSION")

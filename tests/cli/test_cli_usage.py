@@ -118,14 +118,29 @@ def test_the_same_target_twice_is_refused(said) -> None:
     assert code == ExitCode.USAGE and "reference-round-robin" in text
 
 
-def test_targets_lists_every_bundled_target_and_what_runs_by_default(said) -> None:
+def test_targets_lists_every_bundled_target_and_marks_what_is_shown(said) -> None:
     code, text = said("targets")
     assert code == 0
     lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
-    assert lines["reference-lb-cookie-idle"].endswith("default")
-    assert "nginx/sticky-cookie" in lines["nginx-sticky-cookie"] and not lines["nginx-sticky-cookie"].endswith(
-        "default"
-    )
+    assert lines["reference-lb-cookie-idle"].endswith("  shown")
+    row = lines["nginx-sticky-cookie"]
+    assert "nginx/sticky-cookie" in row and not row.endswith("shown")
+
+
+def test_all_and_target_exclude_each_other(said) -> None:
+    code, text = said("run", "--all", "--target", "reference-round-robin")
+    assert code == ExitCode.USAGE and "--all" in text and "--target" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [((), True), (("--all",), False), (("--target", "nginx-ip-hash"), False)]
+)
+def test_a_run_of_some_says_in_a_line_how_to_run_the_rest(said, monkeypatch, arguments, told: bool) -> None:
+    monkeypatch.setattr("limpet.harness.cli.testing.judge", lambda options, **_: 0)
+    code, text = said("run", *arguments)
+    assert code == 0
+    lines = [line for line in text.splitlines() if "limpet run --all" in line]
+    assert len(lines) == told and (not told or len(lines[0]) <= 100)
 
 
 def test_targets_tells_what_installs_a_missing_balancer(said, monkeypatch) -> None:
@@ -250,7 +265,7 @@ def test_limpets_own_error_is_not_the_balancers(said, monkeypatch) -> None:
     def crash(*_: object) -> None:
         raise ZeroDivisionError("1/0")
 
-    monkeypatch.setattr("limpet.harness.session.names", crash)
+    monkeypatch.setattr("limpet.harness.targets.bundled.names", crash)
     code, text = said("run")
     assert code == ExitCode.HARNESS
     assert "limpet's own error" in text and "ZeroDivisionError" in text and "test_cli_usage.py" in text

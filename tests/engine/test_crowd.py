@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from limpet.harness.engine import crowd as crowds
 from limpet.harness.engine.answers import cookies_of, main_cookies
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.crowd import crowd, hands_of, recognises_nobody
@@ -50,6 +51,29 @@ def test_a_crowd_brings_no_cookies_and_comes_in_a_random_order(tmp_path: Path) -
     assert len({each.connection for each in sent}) == 60
     order = [each.client for each in sent]
     assert order != sorted(order, key=order.index)
+
+
+def test_a_load_carries_the_cookies_of_its_users_and_brings_new_ones(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        users = [user for group in s.pinned_to_each(3).values() for user in group]
+        homes = {user.name: user.backend for user in users}
+        before = {user.name: user.key for user in users}
+        for each in crowds.load(s, users, 4):
+            s.expect(each.backend == homes[each.client], Kind.MOVED, f"{each.client} moved")
+        assert all(user.key != before[user.name] for user in users), "each answer gives a new value"
+
+    result = judged(tmp_path, test)
+    assert (result.verdict, result.violations) == (Verdict.HELD, ()), result.reason
+
+
+def test_a_load_keeps_sessions_of_the_application(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        users = [user for group in s.pinned_to_each(2).values() for user in group]
+        homes = {user.name: user.backend for user in users}
+        for each in crowds.load(s, users, 3):
+            s.expect(each.backend == homes[each.client] and not each.set_cookies, Kind.MOVED, f"{each.client} moved")
+
+    assert judged(tmp_path, test, "reference-app-cookie").verdict is Verdict.HELD
 
 
 def test_open_requests_keep_a_balancer_that_counts_them_even(tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def test_all_problems_come_at_once_with_key_allowed_words_and_the_nearest() -> N
         "helth",
     }
     assert found["affinity.mode"] == (
-        "'lb_cookie' is not one of lb-cookie, app-cookie, source-ip, none (did you mean \"lb-cookie\"?)"
+        "'lb_cookie' is not one of lb-cookie, app-cookie, source-ip, header, url, none (did you mean \"lb-cookie\"?)"
     )
-    assert found["helth"].startswith('unknown key (did you mean "health"?); known keys: name, listener,')
+    assert found["helth"].startswith('unknown key (did you mean "health"?); known keys: name, preset, listener,')
     assert '(did you mean "name"?)' in found["affinity.cookie.nmae"]
     assert found["pool.member[2].port"] == "it is missing"
     assert '"1.5s"' in found["affinity.duration"]

@@ -11,7 +11,7 @@ from limpet.harness.model.errors import UsageFault
 from limpet.harness.model.violation import Kind
 from limpet.harness.selftest.classes import CLASSES
 from limpet.harness.selftest.faults import faults, read
-from limpet.harness.selftest.trials import arrange
+from limpet.harness.selftest.trials import arrange, sampled
 from limpet.harness.targets.load import load
 
 GOOD = '''"""Something
@@ -118,6 +118,20 @@ def test_a_faulty_copy_has_the_luck_of_the_right_one(tmp_path: Path) -> None:
         assert trial.wrong.luck == trial.right.key != trial.wrong.key
         assert trial.right.loaded.override is None
         assert trial.wrong.loaded.override is not None
+
+
+def test_the_sample_beside_the_catchers_is_small_and_goes_by_the_seed(tmp_path: Path) -> None:
+    wanted, known = faults(globs=["cookie-*"]), behaviours()
+
+    def others(seed: int) -> list[tuple[str, str]]:
+        planned = arrange(wanted, known, tmp_path, full=False, sample=2, seed=seed)
+        return [(each.fault.name, each.right.key) for each in planned.trials if not each.catcher]
+
+    assert others(1) == others(1) != others(2)
+    assert len(others(1)) == len(set(others(1))) == 2 * len(wanted)
+    assert [sampled(number) for number in (0, 1, 150, 10_000)] == [4, 4, 2, 1]
+    caught = {(each.fault.name, each.right.key) for each in arrange(wanted, known, tmp_path, full=False).trials}
+    assert not caught & set(others(1))
 
 
 def test_the_classes_are_those_of_the_list() -> None:

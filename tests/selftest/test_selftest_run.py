@@ -12,8 +12,9 @@ from limpet.harness.engine.collecting import behaviours
 from limpet.harness.model.verdict import ExitCode, Result
 from limpet.harness.selftest.document import write
 from limpet.harness.selftest.faults import FAULTY, faults
-from limpet.harness.selftest.outcomes import FaultReport, Report
+from limpet.harness.selftest.outcomes import FaultReport, Report, together
 from limpet.harness.selftest.run import Selftest
+from limpet.harness.selftest.table import write_table
 from limpet.harness.selftest.trials import Trials
 
 HEAD = '''"""A fault of a test."""
@@ -64,7 +65,9 @@ class Notes:
         self.faults.append(found.fault.name)
 
 
-def selftest(tmp_path: Path, texts: dict[str, str], suite: str = SEEING, seed: int = 1) -> tuple[Report, Notes]:
+def selftest(
+    tmp_path: Path, texts: dict[str, str], suite: str = SEEING, seed: int = 1, **more: bool
+) -> tuple[Report, Notes]:
     """Runs these faults against one suite."""
     folder = tmp_path / "faulty"
     folder.mkdir()
@@ -73,7 +76,7 @@ def selftest(tmp_path: Path, texts: dict[str, str], suite: str = SEEING, seed: i
     file = tmp_path / "test_of_a_test.py"
     file.write_text(suite)
     notes = Notes()
-    found = Selftest(faults([folder]), behaviours([file]), tmp_path / "out", seed).run(notes)
+    found = Selftest(faults([folder]), behaviours([file]), tmp_path / "out", seed, **more).run(notes)
     return found, notes
 
 
@@ -125,6 +128,40 @@ def test_a_blind_behaviour_fails_it(tmp_path: Path) -> None:
     assert found.unproven == ("affinity.holds",)
 
 
+SECOND = (
+    SEEING
+    + '''
+
+@behaviour("cookie.issued", error_rate=0.0, budget=9)
+def test_issued(s: Scenario) -> None:
+    """It is looked at, and nothing is said about it."""
+    s.pinned(s.names[0]).visit()
+'''
+)
+
+
+def test_other_behaviours_are_tried_too_and_need_not_notice(tmp_path: Path) -> None:
+    text = bundled("cookie-ignored-now-and-then")
+    found, notes = selftest(tmp_path, {"real": text}, SECOND)
+    assert found.code is ExitCode.HELD and notes.results == 4
+    assert {each.right.name: each.trial.catcher for each in found.outcomes} == {
+        "affinity.holds": "affinity.holds", "cookie.issued": ""
+    }  # fmt: skip
+
+
+def test_in_a_full_selftest_of_all_faults_each_behaviour_has_to_reject_one(tmp_path: Path) -> None:
+    text = bundled("cookie-ignored-now-and-then")
+    found, _ = selftest(tmp_path, {"real": text}, SECOND, full=True, whole=True)
+    assert found.code is ExitCode.BROKEN
+    assert found.blind == ("cookie.issued",)
+    assert all(each.rejected for each in found.faults)
+    write_table(found, tmp_path / "selftest.md")
+    lines = (tmp_path / "selftest.md").read_text().splitlines()
+    assert "**Reject no fault:** cookie.issued" in lines
+    assert any(line.startswith("| real | ") and "| **affinity.holds** | 1 |" in line for line in lines)
+    assert "| cookie.issued | 0 |  |" in lines and "| affinity.holds | 1 | real |" in lines
+
+
 def test_a_behaviour_that_rejects_the_right_balancer_fails_it(tmp_path: Path) -> None:
     found, _ = selftest(tmp_path, {"real": bundled("cookie-ignored-now-and-then")}, LYING)
     assert found.code is ExitCode.BROKEN
@@ -169,3 +206,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     document = json.loads((tmp_path / "selftest.json").read_text())
     assert document["seed"] == 7
     assert all(each["rejected"] for each in document["faults"])
+
+
+TWO_VARIANTS = SUITE.format(requests='30 if s.variant == "one" else 3').replace(
+    "budget=60)", 'budget=60, variants=("one", "two"))'
+)
+
+
+def test_what_no_fault_broke_is_told_by_variant(tmp_path: Path) -> None:
+    text = bundled("cookie-ignored-now-and-then").replace('"affinity.holds"', '"affinity.holds[one]"')
+    found, _ = selftest(tmp_path, {"real": text}, TWO_VARIANTS)
+    assert found.faults[0].catches[0].by == ("affinity.holds[one]",)
+    assert found.unproven == ("affinity.holds[two]",)
+
+
+def test_variants_of_one_behaviour_are_told_together() -> None:
+    assert together(["a.b", "c.d[one]", "c.d[two]", "e.f[x]"]) == ["a.b", "c.d[one, two]", "e.f[x]"]

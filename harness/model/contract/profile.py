@@ -9,8 +9,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from limpet.harness.model.contract.client_address import ClientAddress
+from limpet.harness.model.contract.companion import Companion, Shards
 from limpet.harness.model.contract.durations import Seconds, spoken
+from limpet.harness.model.contract.keys import HeaderKey, UrlKey
+from limpet.harness.model.contract.marks import Mark
+from limpet.harness.model.contract.source_hash import SourceHash
 from limpet.harness.model.contract.stated import Stated
+from limpet.harness.model.contract.table import Table
 
 Affinity = Literal["lb-cookie", "app-cookie", "source-ip", "header", "url", "none"]
 Algorithm = Literal[
@@ -66,11 +72,15 @@ class Cookie(_Part):
     unlinkable: Stated[bool] | None = None
     attributes: Attributes = Attributes()
     stripped: Stated[bool] | None = None
+    shards: Shards | None = None
+    companion: Companion | None = None
 
     @model_validator(mode="after")
     def _one_name(self) -> Cookie:
         if self.name and self.pattern:
             raise ValueError("give the cookie a name or a pattern, not both")
+        if self.shards and not self.pattern:
+            raise ValueError("shards need a pattern that matches the names of all of them")
         return self
 
 
@@ -79,6 +89,7 @@ class Application(_Part):
 
     name: str | None = None
     untouched: Stated[bool] | None = None
+    mark: Mark | None = None
     reserved: tuple[str, ...] = ()
 
 
@@ -111,18 +122,34 @@ class Reaction(_Part):
 
     unhealthy: Stated[Literal["repin", "reroute", "refuse", "stay"]] | None = None
     in_request: Stated[Literal["retry", "may-fail"]] | None = None
+    silent: Stated[Literal["retry", "504"]] | None = None
     removed: Stated[Literal["repin", "reroute", "refuse", "keep"]] | None = None
     draining: Stated[Literal["repin", "keep"]] | None = None
     recovered: Stated[Literal["stay", "return"]] | None = None
     added: Stated[Literal["keep", "remap"]] | None = None
     ip_change: Stated[Literal["keep", "invalidate"]] | None = None
     bad_cookie: Stated[Literal["replace", "ignore", "refuse", "accept"]] | None = None
+    altered: Stated[Literal["rebalance", "accept"]] | None = None
+    url_encoded: Stated[Literal["rebalance", "accept"]] | None = None
     duplicates: Stated[Literal["first", "last", "any"]] | None = None
     all_down: Stated[Literal["5xx", "fail-open"]] | None = None
     reload: Stated[Literal["keep", "lose"]] | None = None
     restart: Stated[Literal["keep", "lose"]] | None = None
+    second_node: Stated[Literal["keep", "lose"]] | None = None
     toggled: Stated[Literal["keep", "lose"]] | None = None
     toggle_interruption: Stated[Seconds] | None = None
+
+
+class Forbidden(_Part):
+    """A change of this profile's settings that the product refuses; what is not given stays as it is."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    affinity: Affinity | None = None
+    protocol: Literal["http", "tcp", "udp"] | None = None
+    algorithm: Algorithm | None = None
+    application: str | None = None
+    text: str = Field(min_length=10)
+    sources: tuple[str, ...] = Field(min_length=1)
 
 
 class Contract(_Part):
@@ -136,8 +163,16 @@ class Contract(_Part):
     key_prefix: KeyPrefix = KeyPrefix()
     cookie: Cookie | None = None
     application: Application | None = None
+    header: HeaderKey | None = None
+    url: UrlKey | None = None
+    hash: SourceHash | None = None
+    client_address: ClientAddress | None = None
+    http2: tuple[Literal["alpn", "prior-knowledge"], ...] = ()
+    table: Table | None = None
+    topology: Stated[Literal["hidden", "shown"]] | None = None
     duration: Duration = Duration()
     reaction: Reaction = Reaction()
+    forbidden: tuple[Forbidden, ...] = ()
     note: str = ""
 
     @model_validator(mode="after")
@@ -146,6 +181,14 @@ class Contract(_Part):
             raise ValueError('affinity "lb-cookie" needs a [cookie] table')
         if self.affinity == "app-cookie" and self.application is None:
             raise ValueError('affinity "app-cookie" needs an [application] table')
+        if self.affinity == "header" and self.header is None:
+            raise ValueError('affinity "header" needs a [header] table')
+        if self.affinity == "url" and self.url is None:
+            raise ValueError('affinity "url" needs a [url] table')
+        if self.hash is not None and self.affinity != "source-ip":
+            raise ValueError('a [hash] table needs affinity "source-ip"')
+        if self.affinity == "url" and _by_cookie(self.url) and not (self.application and self.application.name):
+            raise ValueError("[url] minted or cookie needs application.name: the cookie that holds the same id")
         if self.layer == 4 and self.affinity not in ("source-ip", "none"):
             raise ValueError(f'affinity "{self.affinity}" is not possible on layer 4')
         return self
@@ -164,3 +207,11 @@ class Contract(_Part):
         if isinstance(here, Stated):
             return here
         return Stated[object](allowed=(here,))
+
+
+def _by_cookie(url: UrlKey | None) -> bool:
+    """Whether the application's cookie takes part."""
+    if url is None:
+        return False
+    minted = url.minted is not None and True in url.minted.allowed
+    return minted or (url.cookie is not None and set(url.cookie.allowed) != {"unread"})

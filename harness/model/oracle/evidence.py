@@ -14,7 +14,10 @@ from limpet.harness.model.violation import Kind, Violation
 
 _TRAIL = 8
 _KEY_SHOWN = 24
-_REPLAYED = ("cookie", "authorization", "content-type", "accept", "origin", "x-forwarded-for", "forwarded")
+_REPLAYED = (
+    "cookie", "authorization", "content-type", "accept", "origin", "x-forwarded-for", "x-real-ip", "forwarded",
+    "upgrade", "connection", "sec-websocket-version", "sec-websocket-key",
+)  # fmt: skip
 
 _SENTENCES = {
     Kind.MOVED: "reached {seen} although it was pinned to {expected}",
@@ -37,9 +40,11 @@ class Evidence:
         found: all exchanges, in the order of sending.
         controls: what was done to the system, in the order of its beginning.
         url: the balancer's address as clients see it.
+        key: name of the header that is the affinity key, where one is.
     """
 
-    def __init__(self, found: Sequence[Exchange], controls: Sequence[Control], url: str) -> None:
+    def __init__(self, found: Sequence[Exchange], controls: Sequence[Control], url: str, key: str = "") -> None:
+        self._key = key
         self._controls = controls
         self._url = url
         self._of_client: dict[str, list[Exchange]] = {}
@@ -125,20 +130,28 @@ class Evidence:
         lines: list[str] = []
         since, offset = exchange.begin, exchange.sent.offset
         if first is not None and first is not exchange and first.begin <= exchange.begin:
-            lines.append(curl(first.sent, self._url))
+            lines.append(curl(first.sent, self._url, self._key))
             since, offset = first.begin, first.sent.offset
             if any(name.lower() == "cookie" for name, _ in exchange.sent.headers):
                 lines.append("# in what follows, put the cookie of that answer in the place of this run's")
+            elif first.issued and exchange.keys:
+                lines.append("# in what follows, put the session id of that answer in the place of this run's")
         for each in self._controls:
             if since <= each.t <= exchange.end:
                 lines.append(f"# now: {_deed(each)}")
         if exchange.sent.offset > offset:
             lines.append(f"# now let {exchange.sent.offset - offset:g} s pass")
-        return (*lines, curl(exchange.sent, self._url))
+        return (*lines, curl(exchange.sent, self._url, self._key))
 
 
-def curl(sent: Sent, url: str) -> str:
-    """The command line that sends this request again from the same address, quoted for a shell such as bash or zsh."""
+def curl(sent: Sent, url: str, key: str = "") -> str:
+    """The command line that sends this request again from the same address, quoted for a shell such as bash or zsh.
+
+    Args:
+        sent: the request.
+        url: the balancer's address as clients see it.
+        key: name of the header that is the affinity key, where one is.
+    """
     if sent.method in ("TCP", "UDP"):
         host, _, port = url.rpartition("://")[2].rstrip("/").rpartition(":")
         how = ["nc", "-u"] if sent.method == "UDP" else ["nc"]
@@ -147,12 +160,14 @@ def curl(sent: Sent, url: str) -> str:
     words = ["curl", "-s", "-i", "--path-as-is", "--globoff"]
     if sent.source:
         words += ["--interface", sent.source]
+    if sent.carried:
+        words += ["--haproxy-clientip", sent.carried]
     if sent.method == "HEAD":
         words.append("-I")
     elif sent.method != "GET":
         words += ["-X", sent.method]
     for name, value in sent.headers:
-        if name.lower() in _REPLAYED:
+        if name.lower() in _REPLAYED or name.lower() == key.lower():
             # "Name;" is how curl is told to send a header without a value.
             words += ["-H", f"{name}: {value}" if value.strip() else f"{name};"]
     return " ".join(_quoted(word) for word in [*words, url.rstrip("/") + sent.path])

@@ -12,7 +12,11 @@ from ipaddress import ip_network
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.stated import must
 from limpet.harness.model.cookies import SetCookie, parse_cookie_headers, parse_set_cookie
-from limpet.harness.model.history import Arrived, Header, Received, Record, Sent
+from limpet.harness.model.history import Arrived, Received, Record, Sent
+from limpet.harness.model.oracle.addresses import client_address
+from limpet.harness.model.oracle.carried import carried
+from limpet.harness.model.oracle.carried import deletes as _deletes
+from limpet.harness.model.oracle.carried import named as _named
 
 ODD = "odd"
 """A `Sent.note`: the request is wrong on purpose, so that the oracle does not judge whether it succeeded."""
@@ -95,9 +99,10 @@ class _Reader:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
+        self._carried = carried(contract)
         self._companion = _companion(contract)
-        self._application = cookie_names(contract) if contract.affinity == "app-cookie" else None
-        self._wanted = self._companion or cookie_names(contract)
+        self._application = application_names(contract) if contract.affinity == "app-cookie" else None
+        self._wanted = cookie_names(contract)
         twins = contract.cookie.twins if contract.cookie else ()
         self._weak_names = {each.name for each in twins if not must(each.alone_keeps, True)}
         self._joins = self._wanted is not None and bool(contract.cookie and contract.cookie.pattern)
@@ -116,8 +121,11 @@ class _Reader:
         return Exchange(sent, received, keys, issued, certain, dropped, at, end)
 
     def _sent(self, sent: Sent) -> tuple[tuple[str, ...], bool]:
+        if self._carried is not None:
+            return self._carried.sent(sent)
         if self._contract.affinity == "source-ip":
-            network = masked(sent.source, self._contract.key_prefix.v4, self._contract.key_prefix.v6)
+            address = client_address(sent, self._contract.client_address)
+            network = masked(address, self._contract.key_prefix.v4, self._contract.key_prefix.v6)
             return ((network,), True) if network else ((), True)
         if self._wanted is None:
             return (), True
@@ -138,6 +146,8 @@ class _Reader:
         return self._application is None or self._application.fullmatch(name) is not None
 
     def _issued(self, received: Received) -> tuple[tuple[str, ...], bool]:
+        if self._carried is not None:
+            return self._carried.issued(received)
         if self._wanted is None:
             return (), False
         set_now = [parse_set_cookie(line) for line in _named(received.headers, "set-cookie")]
@@ -155,11 +165,16 @@ def issued_by(received: Received, contract: Contract) -> tuple[str, ...]:
 
 
 def cookie_names(contract: Contract) -> re.Pattern[str] | None:
-    """What the key's cookie is called; None where the key is no cookie."""
+    """What the key's cookie is called, the balancer's own where it goes by two; None where the key is no cookie."""
     if contract.affinity == "app-cookie":
-        application = contract.application
-        return re.compile(re.escape(application.name)) if application and application.name else None
+        return _companion(contract) or application_names(contract)
     return _balancers_names(contract) if contract.affinity == "lb-cookie" else None
+
+
+def application_names(contract: Contract) -> re.Pattern[str] | None:
+    """What the application's cookie is called; None where nobody says."""
+    application = contract.application
+    return re.compile(re.escape(application.name)) if application and application.name else None
 
 
 @lru_cache(maxsize=4096)
@@ -189,13 +204,3 @@ def _join(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """The shards of one cookie as one key."""
     ordered = [value for _, value in sorted(pairs)]
     return ("|".join(ordered),) if ordered else ()
-
-
-def _deletes(cookie: SetCookie) -> bool:
-    if cookie.max_age is not None:
-        return cookie.max_age <= 0
-    return cookie.expires is not None and cookie.expires <= 86_400  # no server means 1970
-
-
-def _named(headers: Sequence[Header], name: str) -> list[str]:
-    return [value for key, value in headers if key.lower() == name]

@@ -16,6 +16,7 @@ from limpet.harness.model.contract.stated import may
 from limpet.harness.model.history import Control, Record
 from limpet.harness.model.oracle import kinds
 from limpet.harness.model.oracle.bindings import Binding
+from limpet.harness.model.oracle.crowding import Crowding
 from limpet.harness.model.oracle.evidence import Evidence
 from limpet.harness.model.oracle.exchanges import ODD, Exchange, exchanges
 from limpet.harness.model.oracle.learning import chosen, foreign_key, learn
@@ -90,8 +91,10 @@ class Oracle:
         named = {*self.members, *(each.backend for each in controls)}
         strangers = {each.backend for each in found} - named - {""}
         pool = Pool([*self.members, *strangers], controls, self.notices_health)
-        rules = Rules(self.contract, pool, Lifetime(self.contract, self.resolution))
-        return _Sweep(rules, found, Evidence(found, controls, self.url), self._passive, self.retried).run()
+        key = self.contract.header.name if self.contract.header is not None else ""
+        crowding = Crowding(found, self.contract.table)
+        rules = Rules(self.contract, pool, Lifetime(self.contract, self.resolution), crowding)
+        return _Sweep(rules, found, Evidence(found, controls, self.url, key), self._passive, self.retried).run()
 
     @property
     def _passive(self) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from limpet.harness.model.contract.stated import may
 from limpet.harness.model.oracle.bindings import Binding, Home
 from limpet.harness.model.oracle.exchanges import Exchange
-from limpet.harness.model.oracle.rules import Allowed, Rules
+from limpet.harness.model.oracle.rules import NOT_PROMISED, Allowed, Rules
 
 
 def chosen(exchange: Exchange, allowed: Allowed) -> frozenset[str]:
@@ -55,7 +56,7 @@ def foreign_key(exchange: Exchange, rules: Rules, binding_of: Callable[[str], Bi
 
     That happens only where values are shared (server ids); whatever way the client goes next, a promise breaks.
     """
-    if not exchange.backend or rules.contract.affinity != "lb-cookie":
+    if not exchange.backend or not (rules.contract.affinity == "lb-cookie" or _marks(rules)):
         return None
     for key in exchange.issued:
         binding = binding_of(key)
@@ -69,6 +70,12 @@ def foreign_key(exchange: Exchange, rules: Rules, binding_of: Callable[[str], Bi
         ):
             return binding
     return None
+
+
+def _marks(rules: Rules) -> bool:
+    """Whether the balancer itself says in the application's cookie whose it is."""
+    application = rules.contract.application
+    return application is not None and application.mark is not None and not may(application.mark.form, "route")
 
 
 def _issued(
@@ -85,7 +92,9 @@ def _issued(
         if before.bound:
             kept |= rules.kept(before, exchange, exchange.backend, replaced=False)
     # Applications may give many users one value; only what the balancer itself hands out moves a key.
-    shared = foreign or (rules.contract.affinity == "app-cookie" and rules.contract.cookie is None and binding.bound)
+    applications = rules.contract.affinity in ("app-cookie", "header", "url") and rules.contract.cookie is None
+    applications = applications and not _marks(rules)
+    shared = foreign or (applications and binding.bound)
     unsticky = rules.pool.view(exchange.begin, exchange.end).maybe_unsticky
     if exchange.backend and not shared and not unsticky:
         binding.settle(exchange.backend, exchange, kept, frozenset())
@@ -117,7 +126,11 @@ def _used(binding: Binding, exchange: Exchange, alone: Allowed, allowed: Allowed
     if forgotten or (len(allowed.backends) > 1 and not fresh):
         binding.reborn = min(binding.reborn, exchange.lab_begin)
     unsticky = rules.pool.view(exchange.begin, exchange.end).maybe_unsticky
-    if exchange.backend in allowed.backends and exchange.certain and binding.granted and not unsticky:
+    # Who promises to re-pin binds the key anew; where nobody says so, it may be unknown from then on.
+    unsaid = NOT_PROMISED in (rules.removed, rules.unhealthy, rules.draining)
+    unknown = rules.unknown_stays and not fresh and (ended or binding.free or (forgotten and unsaid))
+    sure = exchange.certain and binding.granted and not unsticky and not unknown
+    if exchange.backend in allowed.backends and sure:
         if rules.lifetime.surely_over(binding, exchange):
             binding.begin_anew(exchange)
         kept = rules.kept(binding, exchange, exchange.backend, replaced=replaced)

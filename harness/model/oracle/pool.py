@@ -45,7 +45,7 @@ MEMBERSHIP = frozenset({"add", "remove", "reorder", "weight", "replace"})
 OPENNESS = frozenset(_EFFECTS) - {"affinity-off", "affinity-on"} | {"health", "slow", "status"}
 """These change who is open for new sessions."""
 
-DISTURBING = MEMBERSHIP | {"drain", "undrain", "reload", "restart", "affinity-on", "affinity-off"}
+DISTURBING = MEMBERSHIP | {"drain", "undrain", "reload", "change", "restart", "affinity-on", "affinity-off"}
 """The balancer itself is being changed: until that has settled, a request may fail."""
 
 

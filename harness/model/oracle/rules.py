@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from limpet.harness.model.contract import Contract, Stated
 from limpet.harness.model.contract.stated import may, must
 from limpet.harness.model.oracle.bindings import Binding, Home
+from limpet.harness.model.oracle.carried import unknown_may_stay_unknown, use_binds
+from limpet.harness.model.oracle.crowding import Crowding
 from limpet.harness.model.oracle.exchanges import Exchange
 from limpet.harness.model.oracle.lifetime import Lifetime
 from limpet.harness.model.oracle.pool import MEMBERSHIP, OPENNESS, Pool, View
@@ -84,7 +86,8 @@ class _Loss:
 class Rules:
     """A contract applied to the pool as it was."""
 
-    def __init__(self, contract: Contract, pool: Pool, lifetime: Lifetime) -> None:
+    def __init__(self, contract: Contract, pool: Pool, lifetime: Lifetime, crowding: Crowding | None = None) -> None:
+        self._crowding = crowding
         self.contract = contract
         self.pool = pool
         self.lifetime = lifetime
@@ -92,10 +95,13 @@ class Rules:
         self.removed = reaction(_words(said.removed))
         self.unhealthy = reaction(_words(said.unhealthy))
         self.draining = reaction(_words(said.draining))
-        self.by_use = contract.affinity == "source-ip" or must(said.bad_cookie, "accept")
+        self.by_use = contract.affinity == "source-ip" or must(said.bad_cookie, "accept") or use_binds(contract)
         """Whether a mere use binds a key: an address does, an invented cookie value does not."""
-        self.may_learn = self.by_use or contract.affinity == "app-cookie" or may(said.bad_cookie, "accept")
+        tables = ("app-cookie", "header", "url")
+        self.may_learn = self.by_use or contract.affinity in tables or may(said.bad_cookie, "accept")
         """Whether a mere use may bind a key that nobody is known to have handed out."""
+        self.unknown_stays = not self.by_use and unknown_may_stay_unknown(contract)
+        """Whether a key that was forgotten may go on without being bound by its use."""
         self._forgetting = self._verbs_that_unbind()
 
     # Whole requests.
@@ -243,14 +249,18 @@ class Rules:
     def _verbs_that_unbind(self) -> frozenset[str]:
         said = self.contract.reaction
         verbs: set[str] = set()
-        if may(said.added, "remap"):
+        placed = self.contract.hash
+        if placed is not None and must(placed.kind, "consistent"):
+            # Only what may take keys from others: whoever leaves or closes hands on its own alone.
+            verbs |= MEMBERSHIP - {"remove", "reorder"}
+        elif may(said.added, "remap"):
             verbs |= MEMBERSHIP
             if said.added is not None or self.by_use:
                 verbs |= OPENNESS  # who remaps spreads its keys over whoever is open
         if may(said.restart, "lose"):
             verbs.add("restart")
         if may(said.reload, "lose"):
-            verbs.add("reload")
+            verbs |= {"reload", "change"}
         if may(said.toggled, "lose"):
             verbs |= {"affinity-off", "affinity-on"}
         return frozenset(verbs)
@@ -266,6 +276,8 @@ class Rules:
     def ended(self, binding: Binding, exchange: Exchange) -> bool:
         """Whether the key may have been bound to nobody any more: by age, or because everybody's binding ended."""
         if binding.free or self.lifetime.maybe_over(binding, exchange):
+            return True
+        if self._crowding is not None and self._crowding.maybe_out(binding.key, exchange):
             return True
         return bool(self.pool.view(binding.since, exchange.end).verbs & self._forgetting)
 

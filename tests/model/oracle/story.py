@@ -55,6 +55,8 @@ def contract_of(manner: Manner, loosen: random.Random | None = None) -> Contract
     data: dict[str, Any] = {"title": "simulated", "layer": 7, "reaction": reaction}
     if manner.key == "address":
         data |= {"affinity": "source-ip", "key_prefix": {"v4": 24}}
+        if manner.hashes:
+            data["hash"] = {"kind": "consistent" if manner.store == "ring" else "modulo"}
     elif manner.key == "app":
         data |= {"affinity": "app-cookie", "application": {"name": "S"}}
     else:

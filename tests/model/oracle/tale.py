@@ -19,7 +19,7 @@ PROMISES = {
 
 
 def contract(affinity: str = "lb-cookie", **changes: Any) -> Contract:
-    names = ("duration", "cookie", "application", "key_prefix", "layer", "protocol")
+    names = ("duration", "cookie", "application", "key_prefix", "layer", "protocol", "hash")
     parts: dict[str, Any] = {key: changes.pop(key) for key in names if key in changes}
     data: dict[str, Any] = {"title": "t", "layer": 7, "affinity": affinity, "reaction": PROMISES | changes, **parts}
     if affinity == "lb-cookie":

@@ -1,0 +1,119 @@
+"""`limpet requirements --coverage`: which documented statements are really checked."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from limpet.harness.model.errors import UsageFault
+from limpet.harness.model.verdict import ExitCode
+
+if TYPE_CHECKING:
+    from limpet.harness.selftest.coverage import Coverage, Decided, Pair
+
+_WIDTH = 100
+_BEHAVIOUR = 46
+_FAULTS = 2
+RESULTS = (Path("reports/out/conformance.json"), Path("limpet-out/conformance.json"))
+SELFTEST = Path("limpet-selftest/selftest.json")
+
+
+def show_coverage(results: Path | None, selftest: Path | None, profiles: Sequence[str]) -> int:
+    """Prints requirement by behaviour by target, and what is missing.
+
+    Args:
+        results: a ``conformance.json``; None for the last written of the usual places.
+        selftest: a ``selftest.json``; None for the usual place.
+        profiles: only these; empty for all.
+
+    Returns:
+        0, or 1 where something is missing.
+
+    Raises:
+        UsageFault: a file is missing or is something else.
+    """
+    from limpet.harness.cli.catalogues import catalogues
+    from limpet.harness.selftest.coverage import coverage, read_selftest, reference_targets
+    from limpet.reports.conformance import load
+
+    results, selftest = results or _last(RESULTS), selftest or SELFTEST
+    run, tried = load(results), read_selftest(selftest)
+    found = coverage(catalogues(), reference_targets(), run.results, tried, profiles=profiles)
+    _show(found)
+    when = datetime.fromtimestamp(selftest.stat().st_mtime).astimezone().isoformat(timespec="seconds")
+    kept = "" if run.complete else ", INTERRUPTED"
+    _say("", f"results  {results}: {run.command}, {run.started}{kept}", "         ")
+    _say("", f"selftest {selftest}: {len(tried.faults)} faults, seed {tried.seed}, {when}", "         ")
+    click.echo()
+    _gaps(found, full=tried.full)
+    return ExitCode.HELD if found.whole else ExitCode.BROKEN
+
+
+def _last(places: Sequence[Path]) -> Path:
+    there = [each for each in places if each.exists()]
+    if not there:
+        raise UsageFault(
+            f"there are no results in {' or '.join(str(each.parent) for each in places)}",
+            where="--coverage",
+            do="Write them with `limpet run --all`, or name a conformance.json with --results.",
+        )
+    return max(there, key=lambda each: each.stat().st_mtime)
+
+
+def _show(found: Coverage) -> None:
+    last = None
+    for each in found.pairs:
+        if each.requirement is not last:
+            last = each.requirement
+            click.echo()
+            _say(f"{last.id}  ", f"({last.level}) {last.text}", "    ")
+        mark = "✘" if each.gaps else "✔"
+        name = f"  {mark} {each.behaviour}".ljust(_BEHAVIOUR) + " "
+        said = [_target(one) for one in each.targets] or ["no target"]
+        _say(name, ", ".join(said) + _rejects(each), " " * len(f"{'':{_BEHAVIOUR}} "))
+    if found.invisible:
+        click.echo("\nNot visible from a client, covered with the reason:")
+        for one in found.invisible:
+            _say(f"  ✔ {one.id}  ", one.invisible, "      ")
+    click.echo()
+
+
+def _target(one: Decided) -> str:
+    name = one.target.removeprefix("reference-")
+    return f"{name} {'/'.join(one.verdicts)}" if one.verdicts else f"{name} undecided"
+
+
+def _rejects(pair: Pair) -> str:
+    if not pair.faults:
+        return "; only observed" if pair.requirement.level == "observe" else "; rejects no fault"
+    more = f" and {len(pair.faults) - _FAULTS} more" if len(pair.faults) > _FAULTS else ""
+    return f"; rejects {', '.join(pair.faults[:_FAULTS])}{more}"
+
+
+def _gaps(found: Coverage, *, full: bool) -> None:
+    if found.gaps:
+        click.echo("Gaps:")
+    for each in found.gaps:
+        for gap in each.gaps:
+            _say(f"  ✘ {each.requirement.id} {each.behaviour}: ", gap, "      ")
+    for profile in found.idle:
+        click.echo(f"  ✘ {profile}: no target of the reference balancer has this profile")
+    if not found.whole:
+        click.echo()
+    if not full and any(not each.faults for each in found.gaps):
+        _say(
+            "", "This selftest was not --full: it tried the declared catchers of each fault and a sample of others.", ""
+        )
+    covered, seen = len(found.pairs) - len(found.gaps), len({each.requirement.id for each in found.pairs})
+    _say("", f"{covered} of {len(found.pairs)} pairs of {seen} requirements and their behaviours are covered; "
+         f"{len(found.invisible)} requirements are not visible from a client", "")  # fmt: skip
+
+
+def _say(head: str, text: str, indent: str) -> None:
+    """One paragraph of at most so many columns."""
+    click.echo(textwrap.fill(head + " ".join(text.split()), _WIDTH, subsequent_indent=indent, break_on_hyphens=False))

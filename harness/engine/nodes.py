@@ -1,0 +1,79 @@
+"""A second node of a scenario's balancer: another process of the same configuration and keys, the same backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from limpet.harness.clients import Exchange
+from limpet.harness.engine.client import Client
+from limpet.harness.engine.copies import require_copies
+from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.reaching import endpoint_of
+from limpet.harness.engine.scenario import Scenario
+from limpet.harness.model.history import Arrived
+from limpet.harness.targets.render import Member
+from limpet.harness.targets.running import RunningTarget
+
+
+class Node(Deployment):
+    """A balancer beside the first: it shares the backends and the key material, and nothing that it remembers.
+
+    What its users send and get is part of the first one's history, which is judged as that of one balancer.
+    """
+
+    def __init__(self, first: Deployment, members: Sequence[Member]) -> None:
+        super().__init__(first.loaded, first._ground, first.next_name())
+        self._first = first
+        self._members = tuple(members)
+
+    def start(self) -> None:
+        """Starts the balancer alone, at the time of the first one's affinity clock.
+
+        Raises:
+            SetupFault: it did not come up.
+        """
+        self._target = RunningTarget(
+            self.loaded,
+            keeper=self._ground.keeper,
+            lease=self._ground.lease,
+            workdir=self._ground.workdir / self.name / "balancer",
+            members=self._members,
+            secret=self._first.target.secret,
+        )
+        with self._ground.timeline.patience():
+            self._target.start()
+        if self._first.offset:
+            self._target.advance_clock(self._first.offset)
+
+    def arrived(self) -> list[Arrived]:
+        """What the backends of both received."""
+        return self._first.arrived()
+
+    def visit(self, client: Client) -> Exchange:
+        """One plain request of this user to this node, on a new connection; cookies go to and come from its jar."""
+        here = endpoint_of(self.target)
+        with closing(client.raw(host=here.host, port=here.port, ca=here.ca)) as connection:
+            return client.over(connection)
+
+
+@contextmanager
+def second_node(scenario: Scenario, *, reordered: bool = False) -> Iterator[Node]:
+    """A second node, started now and stopped in the end.
+
+    Args:
+        scenario: whose balancer is the first node.
+        reordered: whether it is told the same members in the reverse order.
+
+    Raises:
+        NotCheckable: no second one can run beside the first.
+        SetupFault: it did not come up.
+    """
+    require_copies(scenario)
+    members = scenario.system.target.members
+    node = Node(scenario.system, members[::-1] if reordered else members)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()

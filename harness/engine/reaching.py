@@ -1,0 +1,19 @@
+"""Where the clients of a deployment go, and how."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from limpet.harness.clients.base import Endpoint
+from limpet.harness.targets.running import RunningTarget
+
+_SCHEMES = ("tcp", "https")
+
+
+def endpoint_of(target: RunningTarget) -> Endpoint:
+    """The balancer as its clients are to reach it."""
+    said = target.target.endpoint
+    scheme = cast(Literal["http", "https", "tcp"], target.scheme if target.scheme in _SCHEMES else "http")
+    return Endpoint(
+        target.host, target.port, scheme, verify=said.verify, ca=target.ca, proxy_protocol=said.proxy_protocol
+    )

@@ -1,0 +1,189 @@
+"""Which documented statements are really checked: requirement by behaviour by target.
+
+A requirement and one of its behaviours, a *pair*, is covered when both are on record: the behaviour decided something
+on a target of the reference balancer with one of the requirement's profiles (so the check does run), and there some
+fault made it *broken* (so the check can fail). What is only observed can break nothing: of a requirement of level
+*observe* the first is enough. What no client can see counts as covered, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from limpet.harness.model.contract.catalogue import Catalogue, Requirement
+from limpet.harness.model.errors import UsageFault
+from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.selftest.document import Document
+from limpet.harness.targets.load import LoadedTarget, load, names
+
+_DECIDING = (Verdict.HELD, Verdict.BROKEN, Verdict.OBSERVED)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What one target's rows say of a pair.
+
+    Attributes:
+        target: the target.
+        verdicts: of each row (variant) that decided something; empty where none did.
+        why_not: the verdicts and reasons of the others.
+    """
+
+    target: str
+    verdicts: tuple[str, ...]
+    why_not: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One behaviour of one requirement.
+
+    Attributes:
+        profiles: of the requirement, as ``product/profile``.
+        targets: one for each target of the reference balancer with one of them.
+        faults: that the behaviour rejected on one of these targets, by name.
+    """
+
+    requirement: Requirement
+    behaviour: str
+    profiles: tuple[str, ...]
+    targets: tuple[Decided, ...]
+    faults: tuple[str, ...]
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is missing: ``no target``, ``not decided``, ``no fault``, each with the rest of its sentence."""
+        if not self.targets:
+            return (f"no target of the reference balancer has the profile {_some(self.profiles)}",)
+        found: list[str] = []
+        if not any(each.verdicts for each in self.targets):
+            where: dict[str, list[str]] = {}
+            for each in self.targets:
+                for why in each.why_not:
+                    where.setdefault(why, []).append(each.target)
+            first, *more = (f"{why} ({_some(targets)})" for why, targets in where.items())
+            found.append(f"not decided: {first}" + (f", and {len(more)} more reasons" if more else ""))
+        if not self.faults and self.requirement.level != "observe":
+            found.append(f"no fault of {_some(self.profiles)} made it broken")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """All pairs, and the profiles that nobody runs.
+
+    Attributes:
+        invisible: requirements that no client can see: covered, with their reason.
+        idle: profiles without a target of the reference balancer.
+    """
+
+    pairs: tuple[Pair, ...]
+    invisible: tuple[Requirement, ...]
+    idle: tuple[str, ...]
+
+    @property
+    def gaps(self) -> tuple[Pair, ...]:
+        """The pairs that something is missing of."""
+        return tuple(each for each in self.pairs if each.gaps)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.gaps and not self.idle
+
+
+def read_selftest(path: Path) -> Document:
+    """Reads a ``selftest.json``.
+
+    Raises:
+        UsageFault: there is none, or it is something else.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Document)
+    except OSError as err:
+        raise UsageFault(f"cannot be read: {err.strerror}", where=str(path), do="Write it: limpet selftest") from None
+    except msgspec.DecodeError as err:
+        raise UsageFault(
+            f"is no report of a selftest: {err}", where=str(path), do="Write it: limpet selftest"
+        ) from None
+
+
+def reference_targets() -> dict[str, str]:
+    """The bundled targets that run the reference balancer, each with its profile."""
+    found: Iterable[LoadedTarget] = map(load, names())
+    return {each.target.name: each.profile for each in found if each.target.launch and each.target.launch.python}
+
+
+def coverage(
+    catalogues: Mapping[str, Catalogue],
+    targets: Mapping[str, str],
+    results: Sequence[Result],
+    selftest: Document,
+    *,
+    profiles: Sequence[str] = (),
+) -> Coverage:
+    """Joins the catalogue with what the last run and the last selftest have shown.
+
+    Args:
+        catalogues: product → its catalogue.
+        targets: targets of the reference balancer → their profile.
+        results: of `limpet run --all`.
+        selftest: the last one.
+        profiles: only these, as ``product/profile``; empty for all.
+    """
+    wanted = [
+        full
+        for product, catalogue in catalogues.items()
+        for name in catalogue.profile
+        if (full := f"{product}/{name}") in profiles or not profiles
+    ]
+    broken = _broken(targets, selftest)
+    pairs: list[Pair] = []
+    invisible: list[Requirement] = []
+    for product, catalogue in catalogues.items():
+        for each in catalogue.requirement:
+            own = tuple(full for name in each.profiles if (full := f"{product}/{name}") in wanted)
+            if not own:
+                continue
+            if each.invisible:
+                invisible.append(each)
+            for behaviour in each.behaviours:
+                rows = [_decided(target, behaviour, results) for target, of in targets.items() if of in own]
+                faults = {fault for of, name, fault in broken if of in own and _means(behaviour, name)}
+                pairs.append(Pair(each, behaviour, own, tuple(rows), tuple(sorted(faults))))
+    idle = tuple(each for each in wanted if each not in targets.values())
+    return Coverage(tuple(pairs), tuple(invisible), idle)
+
+
+def _means(named: str, behaviour: str) -> bool:
+    """A requirement names a whole behaviour (``failover.modes``) or one variant of it (``failover.modes[hang]``)."""
+    return named in (behaviour, behaviour.partition("[")[0])
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _decided(target: str, behaviour: str, results: Sequence[Result]) -> Decided:
+    rows = [each for each in results if each.target == target and _means(behaviour, each.name)]
+    # Where no variant is promised there is one row, by the behaviour's own name.
+    rows = rows or [each for each in results if each.target == target and each.name == behaviour.partition("[")[0]]
+    if not rows:
+        return Decided(target, (), ("was not run",))
+    decided = [each for each in rows if each.verdict in _DECIDING and each.decided > 0]
+    others = [f"{each.verdict}, {each.reason}" for each in rows if each not in decided]
+    return Decided(target, tuple(dict.fromkeys(str(each.verdict) for each in decided)), tuple(dict.fromkeys(others)))
+
+
+def _broken(targets: Mapping[str, str], selftest: Document) -> list[tuple[str, str, str]]:
+    """Profile, behaviour (with variant) and fault of each trial that told the faulty balancer from the right one."""
+    return [
+        (targets[trial.target], trial.behaviour, fault.name)
+        for fault in selftest.faults
+        for trial in fault.trials
+        if trial.target in targets and trial.activated and trial.right == Verdict.HELD and trial.wrong == Verdict.BROKEN
+    ]

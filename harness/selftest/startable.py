@@ -1,0 +1,29 @@
+"""Which faults this machine can try: some of their targets need a program beside limpet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from limpet.harness.backends.redis_server import missing
+from limpet.harness.selftest.faults import Fault
+from limpet.harness.targets.load import load
+
+
+def triable(faults: Sequence[Fault]) -> tuple[list[Fault], list[str]]:
+    """The faults with the targets that can run here, and a sentence for each that is left out.
+
+    Raises:
+        UsageFault: a fault names a target that does not exist.
+    """
+    lacking = missing()
+    if not lacking:
+        return list(faults), []
+    found, left_out = [], []
+    for fault in faults:
+        without = [each for each in fault.targets if load(each).target.backends.sessions == "redis"]
+        rest = tuple(each for each in fault.targets if each not in without)
+        left_out += [f"{fault.name} is not tried on {each}: {lacking}" for each in without]
+        if rest:
+            found.append(replace(fault, targets=rest))
+    return found, left_out

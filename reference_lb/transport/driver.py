@@ -1,0 +1,171 @@
+"""Does an exchange's commands: the backend's side of it, whatever the client speaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from limpet.reference_lb.core.exchange import Exchange
+from limpet.reference_lb.core.messages import (
+    Abort,
+    CloseServer,
+    Connected,
+    Deadline,
+    EndServer,
+    Event,
+    Finish,
+    KeepServer,
+    Open,
+    SendClient,
+    SendServer,
+    SetDeadline,
+    Started,
+    Tunnel,
+    Wait,
+)
+from limpet.reference_lb.transport.http_server import BackendConnection
+from limpet.reference_lb.transport.site import Site
+from limpet.reference_lb.transport.timer import DeadlineTimer
+from limpet.reference_lb.transport.upstream import connect
+
+Do = Mapping[type, Callable[[Any, Any], None]]
+
+
+class ExchangeDriver:
+    """One exchange at a time. Subclasses read from the client and send to it.
+
+    `do` says what does each command; it is filled by `commands`, since a look-up by name would cost at each of them.
+    """
+
+    do: ClassVar[Do] = {}
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._exchange: Exchange | None = None
+        self._head_only = False
+        self._server: BackendConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._timer = DeadlineTimer(site.loop, self._timed_out)
+        self._server_writable = True
+        self._writable = True
+
+    # -- what the backend's connection tells
+
+    def from_server(self, event: Event) -> None:
+        """An event of the current exchange."""
+        self._feed(event)
+
+    def server_writable(self, writable: bool) -> None:
+        """The backend's connection takes bytes, or does not."""
+        self._server_writable = writable
+
+    def flush(self) -> None:
+        """All that happened at once was told: now send what it led to."""
+        raise NotImplementedError
+
+    # -- events
+
+    def _begin(self, event: Started) -> None:
+        self._exchange = Exchange(self._site.parts)
+        self._head_only = event.request.method == b"HEAD"
+        self._feed(event)
+
+    def _feed(self, event: Event) -> None:
+        if self._exchange is not None:
+            for command in self._exchange.handle(event):
+                self.do[type(command)](self, command)
+
+    def _timed_out(self) -> None:
+        self._feed(Deadline(stalled=not self._server_writable))
+        self.flush()
+
+    def _connected(self, link: BackendConnection | None, event: Event) -> None:
+        self._connecting = None
+        if link is not None:
+            self._attach(link)
+        self._feed(event)
+        self.flush()
+
+    def _attach(self, link: BackendConnection) -> None:
+        self._server = link
+        self._server_writable = True
+        link.serve(self, self._head_only)
+        if not self._writable:
+            link.reading(False)
+
+    # -- commands
+
+    def _open(self, command: Open) -> None:
+        member, site = command.member, self._site
+        self._detach()
+        link = None if command.fresh else site.upstreams.take(member)
+        if isinstance(link, BackendConnection):
+            self._attach(link)
+            self._feed(Connected(reused=True))
+            return
+        opening = connect(site.loop, member, lambda: BackendConnection(member, site.upstreams), self._connected)
+        self._connecting = site.loop.create_task(opening)
+
+    def _send_server(self, command: SendServer) -> None:
+        if self._server is not None and command.data:
+            self._server.send(command.data)
+
+    def _end_server(self, _: EndServer) -> None:
+        if self._server is not None:
+            self._server.end()
+
+    def _close_server(self, _: CloseServer) -> None:
+        self._detach()
+
+    def _detach(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _keep_server(self, _: KeepServer) -> None:
+        link, self._server = self._server, None
+        if link is None:
+            return
+        if self._site.parts.pool.find(link.member.id) is None:
+            link.close()
+        else:
+            link.release()
+
+    def _set_deadline(self, command: SetDeadline) -> None:
+        timeouts, wait = self._site.timeouts, command.wait
+        if wait is Wait.RESPONSE:
+            self._timer.start(timeouts.response)
+        else:
+            self._timer.start(timeouts.connect if wait is Wait.CONNECT else timeouts.idle)
+
+    def _send_client(self, command: SendClient) -> None:
+        raise NotImplementedError
+
+    def _tunnel(self, command: Tunnel) -> None:
+        raise NotImplementedError
+
+    def _finish(self, command: Finish) -> None:
+        raise NotImplementedError
+
+    def _abort(self, command: Abort) -> None:
+        raise NotImplementedError
+
+
+def commands(kind: type[ExchangeDriver]) -> Do:
+    """What does each command in this kind of driver."""
+    return {
+        Open: kind._open,
+        SendServer: kind._send_server,
+        EndServer: kind._end_server,
+        CloseServer: kind._close_server,
+        KeepServer: kind._keep_server,
+        SendClient: kind._send_client,
+        SetDeadline: kind._set_deadline,
+        Tunnel: kind._tunnel,
+        Finish: kind._finish,
+        Abort: kind._abort,
+    }

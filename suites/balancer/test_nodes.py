@@ -1,0 +1,63 @@
+"""Several nodes of one balancer: whoever a user meets must know the pin."""
+
+from __future__ import annotations
+
+from limpet import Client, Kind, Scenario, behaviour, second_node
+from limpet.harness.model.contract import Contract
+from limpet.harness.model.contract.stated import must
+
+USERS = 2
+"""Of each backend, that are pinned before the second node starts."""
+NEW = 4
+"""That come to the second node first."""
+
+
+def _unless_promised(contract: Contract) -> str:
+    if must(contract.reaction.second_node, "keep"):
+        return ""
+    return "nodes need not know each other's pins"
+
+
+@behaviour(
+    "balancer.two-nodes",
+    fields=("reaction.second_node",),
+    needs=("launch",),
+    touches="settings",
+    layers=(7,),
+    variants=("same-order", "other-order"),
+    unless=_unless_promised,
+    certainty="one violation is enough; no luck of a right balancer can cause one",
+    error_rate=0.0,
+    budget=90,
+    sees=0.1,
+)
+def test_two_nodes(s: Scenario) -> None:
+    """Two nodes with the same configuration and keys agree on every pin, whichever made it and whichever came first."""
+    s.need_members(2)
+    s.step(f"{USERS} users of each backend are pinned by the first node")
+    users = [user for group in s.pinned_to_each(USERS).values() for user in group]
+    with second_node(s, reordered=s.variant == "other-order") as node:
+        s.step("a second node was started: everybody comes to it, and back to the first")
+        for user in _shuffled(s, users):
+            with s.luck():
+                node.visit(user)
+            with s.luck():
+                user.visit(new_connection=True)
+        if s.contract.affinity in ("app-cookie", "header", "url"):
+            return  # whose keys somebody else hands out
+        s.step(f"{NEW} new users come to the second node first")
+        new = [s.client() for _ in range(NEW)]
+        for user in new:
+            with s.luck():
+                first = node.visit(user)
+            if s.contract.affinity == "lb-cookie" and first.ok and not user.key:
+                text = f"{user.name} got no cookie from the second node"
+                s.expect(False, Kind.COOKIE_NOT_ISSUED, text, first)
+        for user in _shuffled(s, [*new, *users]):
+            with s.luck():
+                user.visit(new_connection=True)
+            node.visit(user)
+
+
+def _shuffled(s: Scenario, users: list[Client]) -> list[Client]:
+    return s.rng.sample(users, len(users))
