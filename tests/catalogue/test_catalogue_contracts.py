@@ -60,6 +60,7 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
         "duration.session-cookie",
         "duration.follows-application-cookie",
         "duration.connection-outlives",
+        "cookie.application-marked",  # no clock at all: the mark lasts as long as the cookie
     ),
     "duration.kept_by": ("duration.kept-by", "duration.expires", "duration.session-cookie"),
     "duration.after": ("duration.expires", "duration.session-cookie", "failover.recovery"),

@@ -25,18 +25,12 @@ Verdicts = dict[str, dict[str, str]]
 
 
 def installed(target: str) -> bool:
-    """Whether the target's balancer can be started here."""
-    from limpet.harness.model.errors import LimpetFault
-    from limpet.harness.targets.binaries import locate
+    """Whether the target, and the session store where it has one, can be started here."""
+    from limpet.harness.backends import redis_server
+    from limpet.harness.targets.bundled import missing
 
-    launch = load(target).target.launch
-    if launch is None or launch.binary is None:
-        return True
-    try:
-        locate(launch.binary, where=target)
-    except LimpetFault:
-        return False
-    return True
+    loaded = load(target)
+    return not missing(loaded) and not (loaded.target.backends.sessions == "redis" and redis_server.missing())
 
 
 def run(targets: Iterable[str], out: Path, *arguments: str, timeout: float = 1200) -> tuple[int, str, Verdicts]:

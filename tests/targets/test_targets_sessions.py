@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from limpet.harness.backends import redis_server
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.plan import plan
 from limpet.harness.model.errors import UsageFault
@@ -44,7 +44,7 @@ def test_what_is_no_store_is_refused(make_target: MakeTarget, backends: str, sai
 
 
 def test_without_redis_nothing_of_a_shared_store_is_checkable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server.shutil, "which", lambda program: None)
+    monkeypatch.setattr(shutil, "which", lambda program: None)
     jobs = plan(load("reference-shared-sessions"), behaviours((SUITES,)), ["failover.session-data"])
     assert [job.settled for job in jobs] == [Verdict.NOT_CHECKABLE]
     assert "there is no redis-server on this machine" in jobs[0].reason
@@ -52,11 +52,11 @@ def test_without_redis_nothing_of_a_shared_store_is_checkable(monkeypatch: pytes
 
 def test_without_redis_its_faults_are_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = faults((FAULTY,), ("session-cookie-lost-on-re-pin", "table-without-a-bound"))
-    monkeypatch.setattr(redis_server.shutil, "which", lambda program: None)
+    monkeypatch.setattr(shutil, "which", lambda program: None)
     found, left_out = startable.triable(wanted)
     assert [each.name for each in found] == ["table-without-a-bound"]
     assert len(left_out) == 1 and "is not tried on reference-shared-sessions: there is no" in left_out[0]
-    monkeypatch.setattr(redis_server.shutil, "which", lambda program: "/usr/bin/redis-server")
+    monkeypatch.setattr(shutil, "which", lambda program: "/usr/bin/redis-server")
     assert startable.triable(wanted) == (wanted, [])
 
 
