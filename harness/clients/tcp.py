@@ -50,6 +50,7 @@ class TcpClient:
         self._recorder = recorder
         self._sock: Stream | None = None
         self._id = ""
+        self._placed: float | None = None
         self._local: tuple[str, int] = (source or "", 0)
 
     def connect(self) -> str:
@@ -88,9 +89,11 @@ class TcpClient:
             self._open(begun + self.timeout)
         except OSError as err:
             failed = err
+        # A balancer of connections decides when one is opened, which is before the first line is sent.
+        placed, self._placed = self._placed, None
         sent = Sent(
             id=identity,
-            t=begun if failed else time.monotonic(),
+            t=time.monotonic() if placed is None else placed,
             client=self.name,
             connection=self._id,
             source=self._local[0],
@@ -143,6 +146,7 @@ class TcpClient:
 
     def _open(self, deadline: float) -> None:
         if self._sock is None:
+            self._placed = time.monotonic()
             self._id, self._local = connection_id(), (self.source or "", 0)
             self._sock = open_stream(
                 self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline

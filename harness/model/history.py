@@ -18,6 +18,7 @@ Header = tuple[str, str]
 class Sent(msgspec.Struct, frozen=True, tag="sent", omit_defaults=True):
     """A client sent a request (layer 7) or a line of the echo protocol (layer 4).
 
+    The first line on a connection counts as sent when the connection was begun: there a balancer of layer 4 decides.
     ``carried`` is the client's address that the PROXY header of its connection told, "" where that was its own.
     """
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 
 import pytest
 from limpet_client_servers import Peer
@@ -72,6 +73,14 @@ def test_reset_timeout_refused(serve, memory, closed_port):
     assert gone.connect() == "refused" and gone.ask().error == "refused"
     with pytest.raises(SetupFault):
         TcpClient(silent.endpoint, memory, name="a", source="192.0.2.1").ask()
+
+
+def test_the_first_line_counts_from_the_connect_and_later_ones_from_their_sending(serve, memory):
+    with TcpClient(serve(echo).endpoint, memory, name="ann", timeout=5) as ann:
+        before = time.monotonic()
+        assert ann.connect() == ""
+        connected = time.monotonic()
+        assert before <= ann.ask().sent.t <= connected < ann.ask().sent.t
 
 
 def test_binding_a_source_takes_no_port_before_the_connect():
