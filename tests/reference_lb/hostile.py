@@ -151,10 +151,9 @@ KINDS: dict[str, Make] = {
 _HEAVY = {kind for kind in KINDS if kind.startswith(("huge", "many"))}
 
 
-def hostile(rng: random.Random) -> Hostile:
+def hostile(rng: random.Random, kind: str = "") -> Hostile:
     """One malformed request, perhaps behind requests that are fine, and before one that must never be served."""
-    kind = rng.choice([*KINDS])
-    while kind in _HEAVY and rng.random() < 0.9:  # a few of them are enough
+    while not kind or (kind in _HEAVY and rng.random() < 0.9):  # a few of them are enough
         kind = rng.choice([*KINDS])
     before = rng.choice((0, 0, 0, 1, 2))
     fine = b"".join(head(rng, method=b"GET").replace(b"/malformed", b"/fine") for _ in range(before))
