@@ -6,6 +6,8 @@ from limpet import Client, Contract, Scenario, Special, behaviour, let_pass
 from limpet.harness.model.oracle.exchanges import ODD
 
 ROUNDS = 4
+OTHERS = 12
+"""Users who may not be moved by a failover: so many that not all of them come home by luck from two live backends."""
 
 
 def _events(contract: Contract) -> list[str]:
@@ -34,7 +36,7 @@ def _bounded(contract: Contract) -> bool:
         "expiry": Special(touches="clock", waits=True),
     },
     error_rate=0.0,
-    budget=70,
+    budget=110,
     sees=0.4,
 )
 def test_independent(s: Scenario) -> None:
@@ -46,10 +48,10 @@ def _failover(s: Scenario) -> None:
     s.need_members(3)
     lost = s.rng.choice(s.names)
     one = s.pinned(lost)
-    others = [s.pinned(name) for name in s.names if name != lost for _ in range(2)]
+    others = [user for user in [s.pinned() for _ in range(2 * OTHERS)] if user.backend != lost][:OTHERS]
     s.system.kill(lost)
     s.step(f"{one.name} has lost {lost} and goes on, among everybody else")
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS // 2):
         _all_in_any_order(s, [one, *others])
 
 

@@ -27,7 +27,7 @@ def _variants(contract: Contract) -> list[str]:
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
     budget=90,
-    sees=0.35,
+    sees=0.5,
 )
 def test_key_precedence(s: Scenario) -> None:
     """Of two keys in one request the documented one decides: the client's key before its address, the URL's id before

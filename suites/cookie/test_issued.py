@@ -219,7 +219,7 @@ def _nothing_named(contract: Contract) -> str:
     unless=_nothing_named,
     special={"reserved": Special(needs=("launch",))},
     error_rate=0.0,
-    budget=30,
+    budget=10 * EACH * 3,
     sees=0.95,
 )
 def test_name(s: Scenario) -> None:
@@ -264,7 +264,7 @@ def _reserved(s: Scenario) -> None:
     layers=(7,),
     affinities=("lb-cookie", "app-cookie"),
     error_rate=0.0,
-    budget=20,
+    budget=10 * EACH * 3,
     certainty="what is seen is shown, not judged",
 )
 def test_cacheable(s: Scenario) -> None:

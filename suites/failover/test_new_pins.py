@@ -24,7 +24,7 @@ USERS = 8
 SHARE = 0.6
 """How much of its duration the old pin has behind it when the failover ends it."""
 
-PATIENCE = 3
+PATIENCE = 5
 """How often a slow machine may start again."""
 
 
@@ -44,8 +44,8 @@ def unless_new(contract: Contract) -> str:
     unless=unless_new,
     certainty=f"A balancer whose new pins end with the old ones' time is missed with a probability of {0.5**USERS:.0e}",
     error_rate=0.0,
-    budget=200,
-    sees=0.32,
+    budget=300,
+    sees=0.45,
 )
 def test_new_pin_lasts(s: Scenario) -> None:
     """A user whose backend fails late in its session is pinned anew for a whole duration, not for what was left."""

@@ -104,7 +104,7 @@ def variants(contract: Contract) -> tuple[str, ...]:
     },
     error_rate=ALPHA,
     budget=100,
-    sees=0.29,
+    sees=0.999,
     certainty="That changed values keep their pins is judged by all of them together",
 )
 def test_bad_cookie(s: Scenario) -> None:

@@ -70,7 +70,7 @@ def _header_variants(contract: Contract) -> list[str]:
     certainty=CERTAINTY,
     error_rate=0.0,
     budget=120,
-    sees=0.2,
+    sees=0.23,
 )
 def test_forwarded_for(s: Scenario) -> None:
     """The address that a trusted proxy forwards is the key; what an untrusted client claims changes nothing."""
@@ -153,7 +153,7 @@ def _protocol_variants(contract: Contract) -> list[str]:
     certainty=CERTAINTY,
     error_rate=0.0,
     budget=120,
-    sees=0.2,
+    sees=0.23,
 )
 def test_proxy_protocol(s: Scenario) -> None:
     """The address in a trusted proxy's PROXY header is the key of the whole connection; an untrusted one's is not."""

@@ -22,7 +22,7 @@ CERTAINTY = "one violation is enough; no luck of a right balancer can cause one"
     certainty=CERTAINTY,
     error_rate=0.0,
     budget=60,
-    sees=0.2,
+    sees=0.23,
 )
 def test_http10(s: Scenario) -> None:
     """A client that speaks HTTP/1.0 is served by its backend like any other."""
@@ -121,7 +121,7 @@ def _yes(stated: Stated[bool] | None) -> bool:
     certainty=CERTAINTY,
     error_rate=0.0,
     budget=80,
-    sees=0.2,
+    sees=0.23,
 )
 def test_cors(s: Scenario) -> None:
     """A preflight carries no cookie and pins nobody; the request that follows it is the user's, and still pinned."""

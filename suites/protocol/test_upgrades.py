@@ -74,7 +74,7 @@ def test_websocket(s: Scenario) -> None:
     variants=("polling-then-upgrade", "event-stream"),
     certainty=CERTAINTY,
     error_rate=0.0,
-    budget=80,
+    budget=110,
     sees=0.2,
 )
 def test_long_poll_and_sse(s: Scenario) -> None:
@@ -90,8 +90,8 @@ def test_long_poll_and_sse(s: Scenario) -> None:
 
 def _polls(s: Scenario, user: Client, home: str) -> None:
     """The way of Engine.IO: GETs that wait for news, POSTs that bring some, then a WebSocket in their place."""
-    s.step(f"{user.name}, pinned to {home}, polls {POLLS} times, posts meanwhile, then upgrades")
-    with closing(user.raw()) as polling, closing(user.another()) as posting, closing(user.raw()) as upgrading:
+    s.step(f"{user.name}, pinned to {home}, polls {POLLS} times, posts meanwhile, then upgrades, {RECONNECTS} times")
+    with closing(user.raw()) as polling, closing(user.another()) as posting:
         for _ in range(POLLS):
             s.scramble()
             _send(user, polling, ("Limpet-Hold", f"{HOLD:g}"))
@@ -99,10 +99,13 @@ def _polls(s: Scenario, user: Client, home: str) -> None:
             user.heard(polling.receive())
             if polling.spent:
                 polling.renew()
-        socket = _connect(user, upgrading)
-        if not socket.agreed:  # then such a client goes on polling
-            s.observe(_instead(socket))
-        _converse(s, user, socket, home)
+    for _ in range(RECONNECTS):  # one upgrade alone might meet its backend by luck
+        s.scramble()
+        with closing(user.raw()) as upgrading:
+            socket = _connect(user, upgrading)
+            if not socket.agreed:  # then such a client goes on polling
+                s.observe(_instead(socket))
+            _converse(s, user, socket, home)
 
 
 def _events(s: Scenario, user: Client, home: str) -> None:

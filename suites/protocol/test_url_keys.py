@@ -47,7 +47,7 @@ def _variants(contract: Contract) -> list[str]:
     variants=_variants,
     error_rate=1e-6,
     budget=180,
-    sees=0.5,
+    sees=0.98,
 )
 def test_url(s: Scenario) -> None:
     """The session id in the URL pins, wherever the documentation lets it stand; without one, requests are balanced."""
