@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from limpet.harness.model.verdict import Result
-    from limpet.harness.selftest.outcomes import FaultReport, Report
+    from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report
     from limpet.harness.selftest.trials import Trials
 
 
@@ -87,6 +87,14 @@ class Screen:
                 f"\r\033[K{done} of {planned} scenarios, last {result.target} {result.name}"[:110], nl=False, err=True
             )
 
+    def again(self, missed: Sequence[Outcome]) -> None:
+        """Says what luck may have hidden."""
+        from limpet.harness.selftest.outcomes import missed_at_first
+
+        self.clear()
+        for each in missed:
+            click.echo(f"         once more, with another seed: {missed_at_first(each)}")
+
     def fault(self, found: FaultReport) -> None:
         """Tells a fault's end."""
         self._faults += 1
@@ -137,6 +145,8 @@ def show(found: Report, *, whole: bool) -> None:
         click.echo(f"\nOn the right balancer {each.target} {each.name} is {each.verdict}: {each.reason}")
     for each in found.accused:
         click.echo(f"\nREJECTS THE RIGHT BALANCER: {each.name} on {each.target}: {each.reason}")
+    if found.again:
+        click.echo(f"\nA second seed was needed for {len(found.again)} of {len(found.outcomes)} trials.")
     click.echo(
         f"\nrejected {rejected} of {len(found.faults)} faults of {len(covered)} of {len(CLASSES)} classes; "
         f"the right balancer held in {held} of {len(rights)} scenarios"

@@ -8,7 +8,7 @@ import msgspec
 
 import limpet
 from limpet.harness.model.violation import Kind
-from limpet.harness.selftest.outcomes import Outcome, Report
+from limpet.harness.selftest.outcomes import Outcome, Report, missed_at_first
 
 
 class TrialRow(msgspec.Struct, frozen=True):
@@ -60,6 +60,7 @@ class Document(msgspec.Struct, frozen=True):
     undecided: tuple[str, ...]
     unproven: tuple[str, ...]
     blind: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
 
 
 def write(report: Report, path: Path) -> None:
@@ -80,6 +81,7 @@ def write(report: Report, path: Path) -> None:
         undecided=tuple(f"{each.key}: {each.verdict}: {each.reason}" for each in report.undecided),
         unproven=report.unproven,
         blind=report.blind,
+        again=tuple(missed_at_first(each) for each in report.again),
     )
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 

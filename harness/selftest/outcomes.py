@@ -93,11 +93,21 @@ def report(fault: Fault, outcomes: Sequence[Outcome], unfit: Iterable[Unfit]) ->
     return FaultReport(fault, tuple(catches), tuple(sorted(others)))
 
 
+def missed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The trials of declared catchers that rejected nothing, whatever variant of theirs was tried."""
+    found: dict[tuple[str, str, str], list[Outcome]] = {}
+    for each in outcomes:
+        if each.trial.catcher:
+            found.setdefault((each.trial.fault.name, each.right.target, each.trial.catcher), []).append(each)
+    return [each for tried in found.values() if not any(one.rejected for one in tried) for each in tried]
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a selftest found.
 
     Attributes:
+        again: what catchers missed with the first seed, after which they were given another one.
         accused: results of behaviours that reject the right balancer.
         undecided: results on the right balancer that say nothing.
         unproven: names of behaviours, each variant for itself, that are promised on these faults' targets (in a full
@@ -115,6 +125,7 @@ class Report:
     unproven: tuple[str, ...]
     blind: tuple[str, ...] = ()
     whole: bool = False
+    again: tuple[Outcome, ...] = ()
 
     @property
     def code(self) -> ExitCode:
@@ -136,11 +147,14 @@ def conclude(
     planned: Trials,
     outcomes: Sequence[Outcome],
     *,
+    again: Sequence[Outcome] = (),
     full: bool,
     whole: bool = False,
 ) -> Report:
-    """The whole report, from all outcomes."""
+    """The whole report, from the outcomes that count and those ``again`` that another seed's took the place of."""
     rights = {each.right.key: each.right for each in outcomes}
+    # Whatever another seed says, of what the right balancer was once accused it was accused.
+    accused = {each.right.key: each.right for each in (*again, *outcomes) if each.right.verdict is Verdict.BROKEN}
     promised = {name for names in planned.promised.values() for name in names}
     proven = {each.right.name for each in outcomes if each.noticed}
     return Report(
@@ -148,12 +162,18 @@ def conclude(
         full=full,
         faults=tuple(report(fault, outcomes, planned.unfit) for fault in faults),
         outcomes=tuple(outcomes),
-        accused=tuple(each for each in rights.values() if each.verdict is Verdict.BROKEN),
+        accused=tuple(accused.values()),
         undecided=tuple(each for each in rights.values() if each.verdict not in _KNOWN),
         unproven=tuple(sorted(promised - proven)),
         blind=tuple(sorted({_behaviour(each) for each in promised} - {_behaviour(each) for each in proven})),
         whole=whole,
+        again=tuple(again),
     )
+
+
+def missed_at_first(each: Outcome) -> str:
+    """A sentence about a trial that got a second seed."""
+    return f"{each.trial.fault.name} by {each.right.name} on {each.right.target}: {each.why_not}"
 
 
 def together(names: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from limpet.harness.selftest.classes import CLASSES
-from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report
+from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report, missed_at_first
 
 
 def write_table(report: Report, path: Path) -> None:
@@ -38,14 +38,16 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _wrong(report: Report) -> Iterator[str]:
-    for each in report.faults:
-        for one in each.catches:
+    for fault in report.faults:
+        for one in fault.catches:
             if not one.by:
-                yield f"\n**Not rejected:** {each.fault.name} by {one.catcher} on {one.target}: {_cell(one.why_not)}"
+                yield f"\n**Not rejected:** {fault.fault.name} by {one.catcher} on {one.target}: {_cell(one.why_not)}"
     for result in report.accused:
         yield f"\n**Rejects the right balancer:** {result.name} on {result.target}: {_cell(result.reason)}"
     for result in report.undecided:
         yield f"\nOn the right balancer {result.name} on {result.target} is {result.verdict}: {_cell(result.reason)}"
+    for each in report.again:
+        yield f"\nTried with a second seed: {_cell(missed_at_first(each))}"
     if report.whole and report.blind:
         yield f"\n**Reject no fault:** {', '.join(report.blind)}"
 

@@ -66,6 +66,13 @@ class Trials:
         return list(found.values())
 
 
+def anew(trial: Trial) -> Trial:
+    """The same trial with another luck; that the fault was activated has to be shown again."""
+    trial.evidence.unlink(missing_ok=True)
+    luck = f"{trial.right.luck or trial.right.key} again"
+    return replace(trial, right=replace(trial.right, luck=luck), wrong=replace(trial.wrong, luck=luck))
+
+
 def sampled(faults: int) -> int:
     """How many behaviours beside its catchers each fault is tried with: few enough to keep a whole selftest short."""
     return max(1, min(_SAMPLED_OF_ONE, _SAMPLED // max(faults, 1)))

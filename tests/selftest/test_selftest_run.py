@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from limpet.harness.engine.collecting import behaviours
 from limpet.harness.model.verdict import ExitCode, Result
 from limpet.harness.selftest.document import write
 from limpet.harness.selftest.faults import FAULTY, faults
-from limpet.harness.selftest.outcomes import FaultReport, Report, together
+from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report, together
 from limpet.harness.selftest.run import Selftest
 from limpet.harness.selftest.table import write_table
 from limpet.harness.selftest.trials import Trials
@@ -53,6 +54,7 @@ class Notes:
         self.planned: Trials | None = None
         self.results = 0
         self.faults: list[str] = []
+        self.missed: list[str] = []
 
     def began(self, seed: int, trials: Trials) -> None:
         self.planned = trials
@@ -60,6 +62,9 @@ class Notes:
     def result(self, result: Result, done: int, planned: int) -> None:
         self.results = done
         assert done <= planned
+
+    def again(self, missed: Sequence[Outcome]) -> None:
+        self.missed = [each.trial.fault.name for each in missed]
 
     def fault(self, found: FaultReport) -> None:
         self.faults.append(found.fault.name)
@@ -222,3 +227,46 @@ def test_what_no_fault_broke_is_told_by_variant(tmp_path: Path) -> None:
 
 def test_variants_of_one_behaviour_are_told_together() -> None:
     assert together(["a.b", "c.d[one]", "c.d[two]", "e.f[x]"]) == ["a.b", "c.d[one, two]", "e.f[x]"]
+
+
+SEES_LATER = (
+    SEEING.replace("range(30)", "range(30 if seen_before() else 3)")
+    + '''
+
+def seen_before() -> bool:
+    """Whether both balancers were judged once."""
+    with open({file!r}, "a+") as file:
+        file.write("x")
+        return file.tell() > 2
+'''
+)
+
+
+@pytest.mark.parametrize(("share", "code", "again"), [(0.01, ExitCode.BROKEN, 0), (1.0, ExitCode.HELD, 1)])
+def test_a_miss_gets_a_second_seed_where_few_are_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, code: ExitCode, again: int
+) -> None:
+    monkeypatch.setattr("limpet.harness.selftest.run.MISSES", share)
+    suite = SEES_LATER.format(file=str(tmp_path / "count"))
+    found, notes = selftest(tmp_path, {"real": bundled("cookie-ignored-now-and-then")}, suite)
+    assert (found.code, len(found.again), len(notes.missed)) == (code, again, again)
+    assert notes.faults == ["real"] and len(found.outcomes) == 1
+    write_table(found, tmp_path / "table.md")
+    assert ("second seed: real by affinity.holds" in (tmp_path / "table.md").read_text()) == bool(again)
+
+
+def test_a_false_accusation_is_kept_whatever_the_second_seed_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limpet.harness.selftest.run.MISSES", 1.0)
+    lies_first = (
+        SEES_LATER.format(file=str(tmp_path / "count"))
+        .replace(
+            "        user.visit()\n",
+            '        user.visit()\n    if not seen_before():\n        s.broken(Kind.MOVED, "so I say")\n',
+        )
+        .replace("> 2", "> 4")
+    )
+    found, _ = selftest(tmp_path, {"real": bundled("cookie-ignored-now-and-then")}, lies_first)
+    assert len(found.again) == 1 and found.faults[0].rejected
+    assert [each.name for each in found.accused] == ["affinity.holds"] and found.code is ExitCode.BROKEN
