@@ -14,14 +14,14 @@ import selectors
 import signal
 import socket
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from limpet.harness.engine.judging import result_of
+from limpet.harness.engine.ledger import Emit, Ledger
 from limpet.harness.engine.plan import Job
-from limpet.harness.engine.runner import HEALING, Emit
+from limpet.harness.engine.runner import HEALING
 from limpet.harness.engine.worker import Done, Worker, Workplace, receive, work
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished
@@ -31,7 +31,7 @@ _FAREWELL = HEALING + 10.0
 """Seconds that a worker may take to take its lab apart before it is killed."""
 
 
-class Crew:
+class Crew(Ledger):
     """The workers of one run; results are asked for by key in any order.
 
     Args:
@@ -44,36 +44,18 @@ class Crew:
     """
 
     def __init__(self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None) -> None:
+        super().__init__(jobs, emit)
         self._seed = seed
-        self._jobs = {job.key: job for job in jobs}
         self._out = out
-        self._emit = emit
         self._processes = processes or len(os.sched_getaffinity(0))
         self._workers: list[Worker] = []
         self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._results: dict[str, Result] = {}
         self._selector = selectors.DefaultSelector()
-        self._began = 0.0
         self.waited = 0.0
-
-    @property
-    def wall(self) -> float:
-        """Seconds since `start`."""
-        return time.monotonic() - self._began
-
-    @property
-    def planned(self) -> int:
-        """How many jobs there are."""
-        return len(self._jobs)
-
-    @property
-    def results(self) -> tuple[Result, ...]:
-        """The results so far, in the order of the jobs."""
-        return tuple(self._results[key] for key in self._jobs if key in self._results)
 
     def start(self) -> None:
         """Starts the workers; jobs that need not run have their result at once."""
-        self._began = time.monotonic()
+        self._begin()
         for job in self._jobs.values():
             if job.settled is not None:
                 self._told.put(ScenarioFinished(result_of(job, job.settled, job.reason)))
@@ -91,8 +73,7 @@ class Crew:
         Raises:
             HarnessFault: no such job was planned.
         """
-        if key not in self._jobs:
-            raise HarnessFault(f"no job {key} was planned")
+        self._must_be_planned(key)
         self.drain()
         while key not in self._results:
             self._listen(None)
@@ -166,11 +147,6 @@ class Crew:
             if job.key not in self._results:
                 reason = f"the process that ran it ended unexpectedly ({worker.fate(_FAREWELL)})"
                 self._deliver(ScenarioFinished(result_of(job, Verdict.HARNESS_ERROR, reason)))
-
-    def _deliver(self, event: Event) -> None:
-        if isinstance(event, ScenarioFinished):
-            self._results[event.result.key] = event.result
-        self._emit(event)
 
 
 def split(jobs: Sequence[Job], count: int) -> list[list[Job]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
@@ -49,7 +50,7 @@ class _Held:
         self._recorder.abandon()
 
 
-class People:
+class People(ABC):
     """What a scenario knows of its users; `Scenario` adds the rest."""
 
     system: Deployment
@@ -240,10 +241,10 @@ class People:
         self.until(lambda: any(each.id == request for each in self.system.arrived()), 2.0)
         return _Held(connection, self._recorder)
 
+    @abstractmethod
     def broken(self, kind: Kind, text: str, exchange: Exchange | None = None, **evidence: str) -> None:
         """Notes a violation; see `Scenario`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Whether the condition became true in time; see `Scenario`."""
-        raise NotImplementedError

@@ -5,22 +5,20 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.judging import result_of, run_job
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.lanes import Lane, OnlyLane, Shared, SharedLane, Spares
+from limpet.harness.engine.ledger import Emit, Ledger
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.timeline import Cancelled
-from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished, ScenarioStarted
 from limpet.harness.model.verdict import Result, Verdict
 
-Emit = Callable[[Event], None]
 HEALING = 30.0
 """Seconds for bringing a user's own backends back up after the run was cancelled."""
 
@@ -28,7 +26,7 @@ _STACK = 512 * 1024
 """Bytes of stack for each scenario's thread; hundreds of them wait at the same time."""
 
 
-class Runner:
+class Runner(Ledger):
     """Runs jobs; results are asked for by key in any order.
 
     Args:
@@ -40,36 +38,18 @@ class Runner:
     """
 
     def __init__(self, lab: Lab, jobs: Sequence[Job], out: Path, emit: Emit, *, name: str = "") -> None:
+        super().__init__(jobs, emit)
         self._lab = lab
-        self._jobs = {job.key: job for job in jobs}
         self._out = out
-        self._emit = emit
         self._name = name
         self._events: queue.Queue[Event | None] = queue.Queue()
-        self._results: dict[str, Result] = {}
         self._prefixes = itertools.count(1)
         self._threads: list[threading.Thread] = []
         self._healing: list[threading.Thread] = []
-        self._began = 0.0
-
-    @property
-    def wall(self) -> float:
-        """Seconds since `start`."""
-        return time.monotonic() - self._began
-
-    @property
-    def planned(self) -> int:
-        """How many jobs there are."""
-        return len(self._jobs)
-
-    @property
-    def results(self) -> tuple[Result, ...]:
-        """The results so far, in the order of the jobs."""
-        return tuple(self._results[key] for key in self._jobs if key in self._results)
 
     def start(self) -> None:
         """Starts every job; those that need not run have their result at once."""
-        self._began = time.monotonic()
+        self._begin()
         for job in self._jobs.values():
             if job.settled is not None:
                 self._tell(result_of(job, job.settled, job.reason))
@@ -92,8 +72,7 @@ class Runner:
             HarnessFault: no such job was planned.
             Cancelled: the run was cancelled meanwhile.
         """
-        if key not in self._jobs:
-            raise HarnessFault(f"no job {key} was planned")
+        self._must_be_planned(key)
         while key not in self._results:
             event = self._events.get()
             if event is None:
@@ -118,11 +97,6 @@ class Runner:
             thread.join(HEALING)
         self._lab.close()
         self._events.put(None)
-
-    def _deliver(self, event: Event) -> None:
-        if isinstance(event, ScenarioFinished):
-            self._results[event.result.key] = event.result
-        self._emit(event)
 
     def _tell(self, result: Result) -> None:
         self._events.put(ScenarioFinished(result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ from limpet.reference_lb.transport.upstream import connect
 Do = Mapping[type, Callable[[Any, Any], None]]
 
 
-class ExchangeDriver:
+class ExchangeDriver(ABC):
     """One exchange at a time. Subclasses read from the client and send to it.
 
     `do` says what does each command; it is filled by `commands`, since a look-up by name would cost at each of them.
@@ -60,9 +61,9 @@ class ExchangeDriver:
         """The backend's connection takes bytes, or does not."""
         self._server_writable = writable
 
+    @abstractmethod
     def flush(self) -> None:
         """All that happened at once was told: now send what it led to."""
-        raise NotImplementedError
 
     # -- events
 
@@ -142,17 +143,17 @@ class ExchangeDriver:
         else:
             self._timer.start(timeouts.connect if wait is Wait.CONNECT else timeouts.idle)
 
-    def _send_client(self, command: SendClient) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _send_client(self, command: SendClient) -> None: ...
 
-    def _tunnel(self, command: Tunnel) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _tunnel(self, command: Tunnel) -> None: ...
 
-    def _finish(self, command: Finish) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _finish(self, command: Finish) -> None: ...
 
-    def _abort(self, command: Abort) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _abort(self, command: Abort) -> None: ...
 
 
 def commands(kind: type[ExchangeDriver]) -> Do:

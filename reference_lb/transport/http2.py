@@ -30,6 +30,7 @@ from limpet.reference_lb.core.messages import (
     Finish,
     SendClient,
     Started,
+    Tunnel,
 )
 from limpet.reference_lb.core.replies import own_reply
 from limpet.reference_lb.parts.records import Headers, Refusal, RequestHead
@@ -301,6 +302,9 @@ class Http2Stream(ExchangeDriver):
         except httptools.HttpParserError:  # the member's head says what cannot be said in HTTP/2
             self._feed(ClientGone())
             self._abort(Abort())
+
+    def _tunnel(self, _: Tunnel) -> None:
+        raise AssertionError("a request over HTTP/2 never asks for an upgrade, so that none can be agreed to")
 
     def _finish(self, _: Finish) -> None:
         self._exchange = None
