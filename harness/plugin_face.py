@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from limpet.harness.engine.collecting import unreadable
-from limpet.harness.engine.plan import matches
-from limpet.harness.model.contract.validation import nearest
-from limpet.harness.model.errors import HarnessFault, LimpetFault, UsageFault
+from limpet.harness.engine.plan import known_names, matches, matches_name
+from limpet.harness.model.contract.validation import nearest_pattern
+from limpet.harness.model.errors import HarnessFault, LimpetFault, UsageFault, together
 from limpet.harness.model.verdict import ExitCode
 from limpet.harness.plugin import FACE, OPTIONS, SESSION, BehaviourItem
 from limpet.harness.session import RunSession
@@ -50,21 +50,30 @@ class Face:
         """A glob that matches nothing is a mistake, and a run without what it meant would look like success.
 
         Raises:
-            UsageFault: one of --behaviour or --require matches nothing, or a requirement names no behaviour.
+            UsageFault: some of --behaviour and --require match nothing, or a requirement names no behaviour.
         """
         if self._faults:
             return
         self._run.check_names(whole=True)
         jobs = [item.job for item in session.items if isinstance(item, BehaviourItem)]
-        valid = {*self._run.behaviours} | {job.name for job in jobs}
-        for option, globs in (("--behaviour", self._run.options.behaviours), ("--require", self._run.options.require)):
-            for glob in globs:
-                if not any(matches(glob, job) for job in jobs):
-                    raise UsageFault(
-                        f'no behaviour of this run matches "{glob}"; {nearest(glob, valid)}',
-                        where=option,
-                        do="`limpet behaviours` lists them.",
-                    )
+        asked = (("--behaviour", self._run.options.behaviours), ("--require", self._run.options.require))
+        wrong = [
+            UsageFault(self._unmatched(glob), where=option, do="`limpet behaviours` lists them.")
+            for option, globs in asked
+            for glob in globs
+            if not any(matches(glob, job) for job in jobs)
+        ]
+        if wrong:
+            raise together(wrong)
+
+    def _unmatched(self, glob: str) -> str:
+        """What is wrong with a glob that none of this run's jobs matches."""
+        names = set(self._run.behaviours)
+        for behaviour, variants in known_names(self._run.behaviours.values()).items():
+            names |= {f"{behaviour}[{variant}]" for variant in variants or () if variant}
+        if any(matches_name(glob, name) for name in names):
+            return f'"{glob}" is no behaviour of this run: its targets or --behaviour leave it out'
+        return f'no behaviour of this run matches "{glob}"; {nearest_pattern(glob, names)}'
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
         """An error of the run itself, told when pytest has ended."""

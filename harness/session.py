@@ -15,7 +15,7 @@ from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.plan import Job, known_names, plan
-from limpet.harness.model.errors import UsageFault
+from limpet.harness.model.errors import UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
 from limpet.harness.targets.bundled import startable
@@ -76,13 +76,24 @@ class RunSession:
 
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(startable(shown_only=not self.options.all_targets))
-        own = [load(name, profile=self.options.profile) for name in wanted]
-        self.loaded = [replace(each, override=self.options.override) for each in own]
+        self.loaded = [replace(each, override=self.options.override) for each in self._load(wanted)]
         named = [each.target.name for each in self.loaded]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             raise UsageFault(f'two targets have the name "{twice[0]}"', do="reports and histories go by it; rename one")
         self.seed = self.options.seed if self.options.seed is not None else secrets.randbelow(1_000_000_000)
+
+    def _load(self, wanted: Sequence[str]) -> list[LoadedTarget]:
+        loaded: list[LoadedTarget] = []
+        faults: list[UsageFault] = []
+        for name in wanted:
+            try:
+                loaded.append(load(name, profile=self.options.profile))
+            except UsageFault as fault:
+                faults.append(fault)
+        if faults:
+            raise together(faults)
+        return loaded
 
     def jobs_of(self, behaviour: Behaviour) -> list[Job]:
         """What is to be run of one behaviour, on all targets.

@@ -87,7 +87,7 @@ def _rest() -> str:
     from limpet.harness.targets.bundled import startable
 
     shown, every = len(startable(shown_only=True)), len(startable())
-    return f"\n{shown} of {every} bundled targets were judged; all: limpet run --all; one: limpet run --target NAME"
+    return f"\nThis was for {shown} of {every} bundled targets; all: limpet run --all; one: limpet run --target NAME"
 
 
 def judge(options: Options, *, suites: Sequence[Path], junit: Path | None, verbosity: int) -> int:

@@ -183,7 +183,7 @@ def try_to_start(scenario: Scenario, loaded: LoadedTarget) -> Start:
             raise  # it was never launched
         if time.monotonic() - begin >= patience or code <= 0:
             # Ended by limpet, which lost its patience: the balancer refused nothing.
-            raise Inconclusive(str(err)) from err
+            raise Inconclusive(err.reason) from err
         return Start(True, code, deployment.target.last_lines())
     finally:
         deployment.stop()

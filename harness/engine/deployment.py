@@ -169,7 +169,7 @@ class Deployment:
                     self.target.backend_verb("revive", name)
                 self._down.discard(name)
             except LimpetFault as err:
-                problems.append(f"{name} is still down: {err}")
+                problems.append(f"{name} is still down: {err.reason}")
         if problems:
             raise SetupFault("; ".join(problems), where=self.loaded.target.name, do="Bring it up by hand.")
         if self.target.members != self._first_members or not self.target.affinity_enabled:

@@ -17,7 +17,7 @@ from limpet.harness.engine.recorder import HistoryRecorder
 from limpet.harness.engine.resting import rests_on
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.engine.timeline import Timeline
-from limpet.harness.model.errors import SetupFault, TargetFault, UsageFault
+from limpet.harness.model.errors import LimpetFault, SetupFault, TargetFault, UsageFault
 from limpet.harness.model.statistics import smallest_visible_rate
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.harness.model.violation import Kind, Violation
@@ -115,15 +115,17 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
     except NotCheckable as err:
         return Findings(Verdict.NOT_CHECKABLE, str(err))
     except TargetFault as err:
-        scenario.broken(Kind.ERROR, str(err))
+        scenario.broken(Kind.ERROR, err.reason)
     except (SetupFault, UsageFault) as err:
         if deployment.target.alive():
-            return Findings(Verdict.SETUP_FAILED, str(err), detail=deployment.target.last_lines())
+            return Findings(Verdict.SETUP_FAILED, err.reason, detail=err.detail or deployment.target.last_lines())
         # Its process is gone in mid-run: what follows is judged below, this step is only where it showed.
-        instead = Findings(Verdict.INCONCLUSIVE, str(err))
+        instead = Findings(Verdict.INCONCLUSIVE, err.reason, detail=err.detail)
     except Exception as err:  # noqa: BLE001 - whatever a scenario raises is limpet's own error, never the balancer's
         return Findings(
-            Verdict.HARNESS_ERROR, f"{type(err).__name__}: {err}", detail="".join(traceback.format_exception(err))
+            Verdict.HARNESS_ERROR,
+            f"{type(err).__name__}: {err.reason if isinstance(err, LimpetFault) else err}",
+            detail="".join(traceback.format_exception(err)),
         )
     try:
         verdicts = scenario.judge()

@@ -237,11 +237,13 @@ class OnlyLane(Lane):
                     restore(deployment)
             except LimpetFault as err:
                 fault = SetupFault(
-                    f"after {job.name} it could not be brought back: {err}", where=job.loaded.target.name
+                    f"after {job.name} it could not be brought back: {err.what}",
+                    where=err.where or job.loaded.target.name,
+                    do=err.do,
                 )
 
 
 def failed(job: Job, fault: LimpetFault) -> Result:
     """The result of a job whose deployment did not come up; a wrong target file is a set-up that fails too."""
     verdict = Verdict.SETUP_FAILED if isinstance(fault, SetupFault | UsageFault) else Verdict.HARNESS_ERROR
-    return result_of(job, verdict, str(fault))
+    return result_of(job, verdict, fault.reason, detail=fault.detail)

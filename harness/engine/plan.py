@@ -76,9 +76,13 @@ def plan(loaded: LoadedTarget, behaviours: Iterable[Behaviour], globs: Sequence[
 
 def matches(glob: str, job: Job) -> bool:
     """Whether a glob means this job: by its name, or by its behaviour's."""
+    return matches_name(glob, job.name) or matches_name(glob, job.behaviour.id)
+
+
+def matches_name(glob: str, name: str) -> bool:
+    """Whether a glob means a behaviour or a variant of this name."""
     # Brackets are literal here: people write failover.modes[hang], never character classes.
-    pattern = glob.replace("[", "[[]")
-    return fnmatch.fnmatchcase(job.name, pattern) or fnmatch.fnmatchcase(job.behaviour.id, pattern)
+    return fnmatch.fnmatchcase(name, glob.replace("[", "[[]"))
 
 
 def known_names(behaviours: Iterable[Behaviour]) -> Known:

@@ -17,7 +17,7 @@ from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Arrived, Control, Note
 from limpet.harness.model.oracle import Oracle, Verdicts
-from limpet.harness.model.oracle.evidence import curl
+from limpet.harness.model.oracle.evidence import curl, remarks
 from limpet.harness.model.verdict import Step
 from limpet.harness.model.violation import Kind, Violation
 from limpet.harness.targets.abilities import why_not
@@ -194,7 +194,7 @@ class Scenario(People):
                 expected=(evidence["expected"],) if "expected" in evidence else (),
                 seen=evidence.get("seen", ""),
                 trail=_headers_of(exchange, self._key_header) if exchange else (),
-                curl=(curl(exchange.sent, self.system.target.url, self._key_header),) if exchange else self._recipe(),
+                curl=self._request_again(exchange) if exchange else self._recipe(),
             )
         )
 
@@ -218,6 +218,7 @@ class Scenario(People):
             resolution=self.resolution,
             notices_health=self.system.notices_health,
             url=self.system.target.url,
+            ca=self.system.target.trusted,
             retried=self.system.loaded.target.timing.retried.value,
         )
         return oracle.judge([*self._recorder.records, *self.arrived()])
@@ -230,7 +231,12 @@ class Scenario(People):
     def _recipe(self) -> tuple[str, ...]:
         """How to see what no single request shows."""
         path = self.system.loaded.target.request.path
-        return recipe(self._recorder.records, self.steps, self.system.target.url, path)
+        here = self.system.target
+        return recipe(self._recorder.records, self.steps, here.url, path, here.trusted)
+
+    def _request_again(self, exchange: Exchange) -> tuple[str, ...]:
+        url, ca = self.system.target.url, self.system.target.trusted
+        return (*remarks(url, ca), curl(exchange.sent, url, self._key_header, ca))
 
     @property
     def _key_header(self) -> str:

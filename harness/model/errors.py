@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class LimpetFault(Exception):
     """Base of limpet's own faults.
@@ -26,6 +28,26 @@ class LimpetFault(Exception):
         advice = f"\n  {self.do}" if self.do else ""
         return f"{place}{self.what}{advice}"
 
+    @property
+    def reason(self) -> str:
+        """The same as sentences on one line, for a table; of a program's output only the last line (see `detail`)."""
+        place = f"{self.where}: " if self.where else ""
+        said = place + _on_one_line(self.what)
+        if not self.do.strip():
+            return said
+        heading, *below = [line.strip() for line in self.do.splitlines() if line.strip()]
+        if below:
+            cut = "" if len(below) == 1 else "… "
+            advice = f"{heading} {cut}{below[-1]}" if heading.endswith(":") else f"… {below[-1]}"
+        else:
+            advice = heading
+        return f"{said.rstrip(' .;')}{'; ' if advice[0].islower() else '. '}{advice}"
+
+    @property
+    def detail(self) -> str:
+        """Advice that needs lines of its own, such as a program's last output; "" for any other."""
+        return self.do if "\n" in self.do.strip() else ""
+
 
 class UsageFault(LimpetFault):
     """The command line, a target directory or a catalogue file is wrong (exit 2)."""
@@ -49,3 +71,21 @@ class HarnessFault(LimpetFault):
     """limpet itself failed; nothing is said about the balancer (exit 4)."""
 
     exit_code = 4
+
+
+def together(faults: Sequence[UsageFault]) -> UsageFault:
+    """One fault that tells all of them: whoever corrects the first would only then meet the second.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not faults:
+        raise ValueError("no fault, no message")
+    different = list({str(each): each for each in faults}.values())
+    return different[0] if len(different) == 1 else UsageFault("\n".join(map(str, different)))
+
+
+def _on_one_line(text: str) -> str:
+    """A list of problems beneath a heading becomes ``heading: one; two``."""
+    head, *below = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return f"{head.rstrip(':')}: {'; '.join(below)}" if below else head

@@ -183,10 +183,10 @@ def judge_run(
     broken = [each for each in results if each.verdict is Verdict.BROKEN and (strict or not each.only_should)]
     harness = [each for each in results if each.verdict is Verdict.HARNESS_ERROR]
     setup = [each for each in results if each.verdict is Verdict.SETUP_FAILED]
-    checked = [each for each in results if each.verdict in _SATISFIES | {Verdict.BROKEN, Verdict.OBSERVED}]
+    started = {*_SATISFIES, Verdict.BROKEN, Verdict.OBSERVED, Verdict.INCONCLUSIVE}
     gated = [reason for gate in gates if (reason := _missed(gate, results))]
 
-    if setup and not checked and not harness:
+    if setup and cut_from is None and not harness and not any(each.verdict in started for each in results):
         code = ExitCode.SETUP
         reasons.append(f"nothing could be started: {setup[0].reason}")
     elif broken:
@@ -204,7 +204,7 @@ def judge_run(
         code = ExitCode.UNDECIDED
     elif not any(each.verdict in _SATISFIES for each in results):
         code = ExitCode.UNDECIDED
-        reasons.append("nothing was checked")
+        reasons += [] if cut_from is not None else [_nothing_held(results)]
     else:
         code = ExitCode.HELD
     summary = summarize(results)
@@ -213,10 +213,21 @@ def judge_run(
         silent = sum(each.verdict is Verdict.NOT_PROMISED for each in results)
         cut = f"interrupted, {len(results) - silent} of {max(cut_from, len(results)) - silent} planned rows judged"
         summary = f"{cut}: {summary}"
-        if code is ExitCode.HELD:
+        if code in (ExitCode.HELD, ExitCode.UNDECIDED):
             code = ExitCode.UNDECIDED
-            reasons.append("interrupted: what was not judged may be broken")
+            some = len(results) > silent
+            reasons.append(f"interrupted: {'what was not judged may be broken' if some else 'nothing was judged yet'}")
     return Judgement(code, tuple(reasons + gated), summary)
+
+
+def _nothing_held(results: Sequence[Result]) -> str:
+    """Why a run without a failure is no success."""
+    found = {each.verdict for each in results}
+    if Verdict.BROKEN in found:
+        return "nothing was held; what is broken fails only a strict run"
+    if Verdict.INCONCLUSIVE in found:
+        return "nothing that is promised could be decided"
+    return "nothing is promised of what was checked" if Verdict.OBSERVED in found else "nothing was checked"
 
 
 def _missed(gate: Gate, results: Sequence[Result]) -> str:

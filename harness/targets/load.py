@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import limpet
 from limpet.harness.model.contract import Catalogue, Contract
 from limpet.harness.model.contract.catalogue import Known
-from limpet.harness.model.contract.validation import nearest, parse
-from limpet.harness.model.errors import UsageFault
+from limpet.harness.model.contract.validation import counted, nearest, parse
+from limpet.harness.model.errors import UsageFault, together
 from limpet.harness.targets import placeholders
-from limpet.harness.targets.merge import narrow
+from limpet.harness.targets.merge import narrow, strange
 from limpet.harness.targets.model import Table, Target
 from limpet.harness.targets.override import Override
 from limpet.harness.targets.render import check_template, templates_of
@@ -24,6 +25,8 @@ _HOME = Path(next(iter(limpet.__path__)))
 BUNDLED = _HOME / "fixtures" / "targets"
 CATALOGUE = _HOME / "suites" / "catalogue"
 FILE = "target.toml"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,58 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
         profile: judge it by this profile instead of its own; its own choices under [contract] then do not count.
 
     Raises:
-        UsageFault: with every problem of the file at once.
+        UsageFault: with every problem of the file and of its profile at once.
     """
     directory = find(target)
     file = directory / FILE
-    table = _toml(file)
+    faults: list[UsageFault] = []
+    table = _noted(faults, _toml, file)
+    read = None if table is None else _noted(faults, _target, table, directory)
+    chosen = {} if table is None else table.get("contract", {})
+    wanted = "" if table is None else table.get("profile")
+    files = _noted(faults, _catalogue_files, directory, catalogue)
+    found = asked = None
+    if files is not None and isinstance(wanted, str):
+        found = _promise(faults, wanted, files, chosen if isinstance(chosen, dict) else {}, file)
+    if files is not None and profile is not None and profile != wanted:
+        asked = _promise(faults, profile, files, {}, None)
+    if faults:
+        # A mistake of its own profile may be why another file seems to be wrong.
+        _noted(faults, _check_beside, directory)
+        raise together(faults)
+    assert read is not None and found is not None
+    judging = asked or found
+    return LoadedTarget(
+        read,
+        directory,
+        profile or read.profile,
+        judging.contract,
+        found.contract,
+        judging.catalogue,
+        source=judging.file,
+    )
+
+
+class _Promise(NamedTuple):
+    """A profile, narrowed; and the catalogue file that it was found in."""
+
+    file: Path
+    catalogue: Catalogue
+    contract: Contract
+
+
+def _noted(faults: list[UsageFault], do: Callable[P, T], *given: P.args, **named: P.kwargs) -> T | None:
+    """What ``do`` returns; None where it finds something wrong, which is added to the faults."""
     try:
-        read = parse(Target, table, where=str(file))
+        return do(*given, **named)
     except UsageFault as fault:
-        raise _and_its_contract(fault, table, directory, catalogue) from None
+        faults.append(fault)
+        return None
+
+
+def _target(table: Table, directory: Path) -> Target:
+    file = str(directory / FILE)
+    read = parse(Target, table, where=file)
     wrong = [*placeholders.problems(read), *(p for name in templates_of(read) for p in check_template(directory, name))]
     if read.endpoint.remote and not read.endpoint.allow_remote:
         wrong.append(
@@ -133,28 +179,35 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
             "if you may send it test traffic, say allow_remote = true"
         )
     if wrong:
-        count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
-        raise UsageFault("\n  ".join([count, *wrong]), where=str(file))
-    files = list(_catalogue_files(directory, catalogue))
-    own_file, own_source, own_raw = _profile(read.profile, files, f"{file}: profile")
-    own = narrow(own_raw, read.contract, profile=read.profile, where=str(file))
-    if profile is None or profile == read.profile:
-        return LoadedTarget(read, directory, read.profile, own, own, own_source, source=own_file)
-    file, source, raw = _profile(profile, files, "--profile")
-    return LoadedTarget(read, directory, profile, narrow(raw, {}, profile=profile, where=""), own, source, source=file)
+        raise UsageFault(counted(wrong), where=file)
+    return read
 
 
-def _and_its_contract(fault: UsageFault, table: Table, directory: Path, catalogue: Sequence[Path]) -> UsageFault:
-    """The fault, with what is wrong under [contract] too: whoever corrects the one would only then meet the other."""
-    profile, chosen = table.get("profile"), table.get("contract")
-    if not isinstance(profile, str) or not isinstance(chosen, dict):
-        return fault
-    try:
-        _, _, raw = _profile(profile, list(_catalogue_files(directory, catalogue)), "profile")
-        narrow(raw, chosen, profile=profile, where="")
-    except UsageFault as other:
-        return UsageFault(f"{fault.what}\nand under [contract], {other.what}", where=fault.where, do=fault.do)
-    return fault
+def _promise(
+    faults: list[UsageFault], wanted: str, files: Sequence[Path], chosen: Table, file: Path | None
+) -> _Promise | None:
+    """The contract of a profile, narrowed by what the target's file chooses; None is the command line.
+
+    Where there is no such profile, or it or a choice is wrong, every problem is noted and the answer is None.
+    """
+    place = "--profile" if file is None else f"{file}: profile"
+    known = _noted(faults, _profile, wanted, files, place)
+    if known is None:
+        return None
+    source, raw = known
+    catalogue = _noted(faults, _catalogue, source, source.stat().st_mtime_ns)
+    if catalogue is None:
+        if wrong := strange(raw, chosen):
+            faults.append(UsageFault(counted(wrong), where=f"{file} [contract]"))
+        return None
+    contract = _noted(faults, narrow, raw, chosen, profile=wanted, where="" if file is None else str(file))
+    return None if contract is None else _Promise(source, catalogue, contract)
+
+
+def _check_beside(directory: Path) -> None:
+    beside = directory / "profile.toml"
+    if beside.is_file():
+        _catalogue(beside, beside.stat().st_mtime_ns)
 
 
 def check_behaviours(catalogues: Iterable[tuple[Path, Catalogue]], known: Known) -> None:
@@ -203,29 +256,26 @@ def _catalogue(file: Path, changed: int) -> Catalogue:
     return parse(Catalogue, _raw(file, changed), where=str(file))
 
 
-def _catalogue_files(directory: Path, more: Sequence[Path]) -> Iterator[Path]:
+def _catalogue_files(directory: Path, more: Sequence[Path]) -> list[Path]:
     beside = directory / "profile.toml"
-    if beside.is_file():
-        yield beside
+    found = [beside] if beside.is_file() else []
     for folder in more:
         if not folder.is_dir():
             raise UsageFault("is no directory", where=f"--catalogue {folder}")
-        yield from sorted(folder.glob("*.toml"))
-    yield from sorted(CATALOGUE.glob("*.toml"))
+        found += sorted(folder.glob("*.toml"))
+    return found + sorted(CATALOGUE.glob("*.toml"))
 
 
-def _profile(wanted: str, files: list[Path], where: str) -> tuple[Path, Catalogue, Table]:
+def _profile(wanted: str, files: Sequence[Path], where: str) -> tuple[Path, Table]:
     product, _, name = wanted.partition("/")
     known: list[str] = []
     for file in files:
         raw = _raw(file, file.stat().st_mtime_ns)
-        table = raw.get("product")
-        if isinstance(table, dict) and table.get("name") == product:
-            source = _catalogue(file, file.stat().st_mtime_ns)
-            if name in source.profile:
-                profiles = raw["profile"]
-                assert isinstance(profiles, dict)
-                return file, source, profiles[name]
+        table, profiles = raw.get("product"), raw.get("profile")
+        if isinstance(table, dict) and table.get("name") == product and isinstance(profiles, dict):
+            profile = profiles.get(name)
+            if isinstance(profile, dict):
+                return file, profile
         known += _listed(raw)
     raise UsageFault(f'no profile "{wanted}"; {nearest(wanted, known)}', where=where)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from limpet.harness.model.contract import Contract, Stated
-from limpet.harness.model.contract.validation import parse
+from limpet.harness.model.contract.validation import parse, problems
 from limpet.harness.model.errors import UsageFault
 from limpet.harness.targets.model import Table
 
@@ -36,6 +36,12 @@ def narrow(raw: Table, chosen: Table, *, profile: str, where: str) -> Contract:
     if wrong:
         raise UsageFault("\n  ".join(["chosen outside of what the profile allows", *wrong]), where=place)
     return own
+
+
+def strange(raw: Table, chosen: Table) -> list[str]:
+    """What is wrong with a target's choices alone, whatever is wrong with the profile."""
+    known = problems(Contract, raw)
+    return [each for each in problems(Contract, merged(raw, _long_form(chosen))) if each not in known]
 
 
 def merged(base: Table, over: Table, prefix: str = "") -> Table:

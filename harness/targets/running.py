@@ -103,6 +103,11 @@ class RunningTarget:
         return str(self.directory / fill(ca, self._values(), where=f"{self.name}: endpoint.ca")) if ca else ""
 
     @property
+    def trusted(self) -> str | None:
+        """The same, and None where any certificate is taken."""
+        return self.ca if self.target.endpoint.verify else None
+
+    @property
     def secret(self) -> str:
         """The key material that it is given, in base64; a second node of the same balancer has the same."""
         return self._situation.secret

@@ -63,6 +63,8 @@ def test_an_interrupted_run_reports_what_it_knows(place: Place, tmp_path: Path, 
     assert found["complete"] is False and found["exit_code"] == ExitCode.UNDECIDED
     assert found["summary"].startswith("interrupted, 0 of 1 planned rows judged: held 0 of 0 promised")
     assert "interrupted, 0 of 1 planned rows judged" in " ".join(said.split())
+    assert found["reasons"] == ["interrupted: nothing was judged yet"]
+    assert "nothing was checked" not in said
     place.nothing_left()
 
 

@@ -145,6 +145,10 @@ def test_it_is_told_with_the_balancers_own_words(outcome: Outcome, name: str) ->
     told = str(row["reason"]) + str(row.get("detail", ""))
     for word in WORDS[name]:
         assert word.replace("@PORT@", str(outcome.ports.get(name))) in told, told
+    reason = str(row["reason"])
+    assert "\n" not in reason and not re.search(
+        r"[^.;:?!,] +(Is it running|Install it|See who|The balancer's last)", reason
+    )
     shown = re.sub(r"\s+", " ", outcome.said)
     assert WORDS[name][0].replace("@PORT@", str(outcome.ports.get(name))) in shown, "the terminal tells it too"
 

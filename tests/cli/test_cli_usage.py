@@ -113,6 +113,40 @@ def test_wrong_usage_is_told(said, monkeypatch, tmp_path: Path, arguments: tuple
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("option", "glob", "words"),
+    [
+        ("--behaviour", "afinity.*", ['"afinity.*"', 'did you mean "affinity.*"?']),
+        ("--behaviour", "affinity.hols*", ['did you mean "affinity.holds"?']),
+        ("--behaviour", "*.hols", ['did you mean "affinity.holds"?']),
+        ("--behaviour", "invalidation.no-cookie[droped]", ['"invalidation.no-cookie[dropped]"?']),
+        ("--require", "cookis.*", ["--require", 'did you mean "cookie.*"?']),
+        ("--require", "zzz.*", ["valid: affinity.*, ", "failover.*"]),
+    ],
+)
+def test_a_glob_that_matches_nothing_gets_the_nearest_word(
+    said, tmp_path: Path, option: str, glob: str, words: list[str]
+) -> None:
+    code, text = said("run", "--target", "reference-round-robin", option, glob, "--out", tmp_path / "out")
+    assert code == ExitCode.USAGE
+    assert option in text and all(word in text for word in words), text
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_glob_that_matches_nothing_is_told_and_none_that_is_only_left_out_is_corrected(said, tmp_path) -> None:
+    asked = ("--behaviour", "affinity.holds", "--behaviour", "cokie.*", "--require", "cookie.parser")
+    code, text = said("run", "--target", "reference-lb-cookie-idle", *asked, "--out", tmp_path / "out")
+    assert code == ExitCode.USAGE
+    assert 'did you mean "cookie.*"?' in text
+    assert '"cookie.parser" is no behaviour of this run' in text and 'did you mean "cookie.parser"' not in text
+
+
+def test_the_bad_files_of_several_targets_are_told_at_once(said, target) -> None:
+    bad = target(GOOD + "[gat]\n")
+    code, text = said("run", "--target", bad, "--target", "reference-lb-cookie-idel")
+    assert code == ExitCode.USAGE and "gat" in text and '"reference-lb-cookie-idle"?' in text
+
+
 def test_the_same_target_twice_is_refused(said) -> None:
     code, text = said("run", "--target", "reference-round-robin", "--target", "reference-round-robin")
     assert code == ExitCode.USAGE and "reference-round-robin" in text

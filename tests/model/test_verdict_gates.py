@@ -64,3 +64,23 @@ def test_an_interrupted_run_says_so_before_anything_else_and_is_no_success() -> 
     broken = judge_run([HELD, result("cookie.parser", Verdict.BROKEN)], cut_from=48)
     assert broken.code is ExitCode.BROKEN and broken.summary.startswith("interrupted, 2 of 48")
     assert judge_run([HELD]).summary == "held 1 of 1 promised"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.HELD, Verdict.OBSERVED, Verdict.INCONCLUSIVE])
+def test_an_interrupted_run_does_not_deny_what_it_judged(verdict: Verdict) -> None:
+    silent = result("cookie.parser", Verdict.NOT_PROMISED)
+    cut = judge_run([result("affinity.holds", verdict), silent], cut_from=48)
+    assert cut.reasons == ("interrupted: what was not judged may be broken",)
+    assert judge_run([silent], cut_from=48).reasons == ("interrupted: nothing was judged yet",)
+
+
+def test_a_run_without_a_held_row_says_what_it_had_instead() -> None:
+    def why(*verdicts: Verdict) -> str:
+        (reason,) = judge_run([result(f"a.{each}", each) for each in verdicts]).reasons
+        return reason
+
+    assert why() == why(Verdict.NOT_PROMISED) == why(Verdict.NOT_CHECKABLE) == "nothing was checked"
+    assert "nothing is promised" in why(Verdict.OBSERVED)
+    assert "could be decided" in why(Verdict.OBSERVED, Verdict.INCONCLUSIVE)
+    assert why(Verdict.SETUP_FAILED).startswith("nothing could be started")
+    assert why(Verdict.SETUP_FAILED, Verdict.INCONCLUSIVE).startswith("1 rows could not"), "another one was started"

@@ -62,6 +62,12 @@ def make_target(tmp_path: Path) -> MakeTarget:
     return make
 
 
+@pytest.fixture
+def toy_profile() -> str:
+    """The profile.toml that `make_target` writes."""
+    return PROFILE
+
+
 @pytest.fixture(scope="session")
 def keeper() -> Iterator[Keeper]:
     with Keeper(preload=["limpet.reference_lb.main"]) as one:

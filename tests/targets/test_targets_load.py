@@ -164,3 +164,36 @@ def test_what_is_wrong_in_the_file_hides_nothing_under_contract(make_target: Mak
         load(make_target(f"[timming]\n[contract]\nduratoin = 1\n{RUNS}"))
     assert "timming" in str(caught.value)
     assert "duratoin" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "slip", "expected"),
+    [
+        (f"[timming]\n{RUNS}", ('name = "TOY"', 'nam = "TOY"'), ["timming", "cookie.nam:"]),
+        (
+            '[launch]\ncommand = ["{pyton}"]\n[contract]\nduratoin = 1\n',
+            ('name = "TOY"', 'nam = "TOY"'),
+            ["{pyton}", "duratoin:", "cookie.nam:"],
+        ),
+        (f"[timming]\n{RUNS}", ("[product]", "[["), ["timming", "profile.toml: is no valid TOML"]),
+        ("[[", ('name = "TOY"', 'nam = "TOY"'), ["target.toml: is no valid TOML", "cookie.nam:"]),
+        (f"[timming]\n{RUNS}", ('name = "toy"', 'nme = "toy"'), ["timming", "product.nme:", "product.name:"]),
+        (f"[timming]\n{RUNS}", ("profile.sticky", "profile.stick"), ["timming", 'did you mean "toy/stick"']),
+    ],
+    ids=["both", "contract-too", "profile-no-toml", "target-no-toml", "product-without-name", "no-such-profile"],
+)
+def test_a_bad_target_does_not_hide_its_bad_profile(
+    make_target: MakeTarget, toy_profile: str, text: str, slip: tuple[str, str], expected: list[str]
+) -> None:
+    with pytest.raises(UsageFault) as caught:
+        load(make_target(text, profile=toy_profile.replace(*slip)))
+    message = str(caught.value)
+    assert [message.count(part) for part in expected] == [1] * len(expected), message
+    assert "target.toml" in message
+
+
+def test_what_judges_and_what_is_its_own_are_told_together(make_target: MakeTarget, toy_profile: str) -> None:
+    bad = toy_profile.replace('affinity = "none"', 'affinity = "nun"')
+    with pytest.raises(UsageFault) as caught:
+        load(make_target(f"[timming]\n{RUNS}", profile=bad), profile="nginx/ip-hahs")
+    assert all(part in str(caught.value) for part in ("timming", "'nun'", "--profile", '"nginx/ip-hash"'))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +15,8 @@ import pytest
 
 from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.history import Sent
+from limpet.harness.model.oracle.evidence import curl
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.load import load
@@ -80,6 +84,20 @@ def test_a_target_says_what_it_trusts(running: Callable[[str], RunningTarget], t
     endpoint = endpoint_of(target)
     assert endpoint.scheme == "https" and endpoint.verify == (trust != "verify = false")
     assert not endpoint.ca or Path(endpoint.ca).is_file()
+
+
+@pytest.mark.parametrize("trust", ['ca = "own.pem"', "verify = false"])
+def test_the_request_can_be_sent_again_by_curl(running: Callable[[str], RunningTarget], trust: str) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    target = running(trust)
+    sent = Sent("r1", 0.0, "ann", "c1", "127.0.0.1")
+    again = subprocess.run(
+        curl(sent, target.url, ca=target.trusted), shell=True, capture_output=True, text=True, timeout=20
+    )
+    assert again.returncode == 0 and again.stdout.startswith("HTTP/1.1 200"), again
+    refused = subprocess.run(curl(sent, target.url), shell=True, capture_output=True, timeout=20)
+    assert refused.returncode == 60, "curl's word for a certificate that it does not trust"
 
 
 def test_a_ca_file_that_is_none_is_named(running: Callable[[str], RunningTarget]) -> None:

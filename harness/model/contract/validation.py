@@ -27,9 +27,22 @@ def parse(model: type[M], data: object, *, where: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as err:
-        problems = list(dict.fromkeys(_problem(model, item) for item in err.errors()))
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise UsageFault(f"{count}\n" + "\n".join(f"  {line}" for line in problems), where=where) from None
+        raise UsageFault(counted(_problems(model, err)), where=where) from None
+
+
+def problems(model: type[BaseModel], data: object) -> list[str]:
+    """What keeps ``data`` from being ``model``, each with its dotted key; empty where nothing does."""
+    try:
+        model.model_validate(data)
+    except ValidationError as err:
+        return _problems(model, err)
+    return []
+
+
+def counted(problems: typing.Sequence[str]) -> str:
+    """Problems beneath their number, one a line."""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return "\n  ".join([count, *problems])
 
 
 def nearest(word: str, valid: typing.Iterable[str]) -> str:
@@ -39,6 +52,24 @@ def nearest(word: str, valid: typing.Iterable[str]) -> str:
     if close:
         return f'did you mean "{close[0]}"?'
     return "valid: " + ", ".join(words) if words else ""
+
+
+def nearest_pattern(glob: str, names: typing.Iterable[str]) -> str:
+    """The same for a glob over dotted names: it may mean one of them, or an area (``affinity.*``)."""
+    known = set(names)
+    areas = {f"{name.partition('.')[0]}.*" for name in known}
+    wild = "*" in glob or "?" in glob
+    area = glob.partition(".")[0] + ".*"
+    close = difflib.get_close_matches(glob, sorted(known | areas if wild else known), n=1, cutoff=0.7)
+    if not close:
+        tails = {name.partition(".")[2]: name for name in sorted(known)}
+        tail = difflib.get_close_matches(glob.rpartition(".")[2].strip("*?"), tails, n=1, cutoff=0.8)
+        close = [tails[each] for each in tail]
+    return f'did you mean "{close[0]}"?' if close else nearest(area, areas)
+
+
+def _problems(model: type[BaseModel], err: ValidationError) -> list[str]:
+    return list(dict.fromkeys(_problem(model, item) for item in err.errors()))
 
 
 def _problem(model: type[BaseModel], item: typing.Any) -> str:

@@ -41,10 +41,14 @@ class Evidence:
         controls: what was done to the system, in the order of its beginning.
         url: the balancer's address as clients see it.
         key: name of the header that is the affinity key, where one is.
+        ca: the PEM file that its certificate leads back to, see `curl`.
     """
 
-    def __init__(self, found: Sequence[Exchange], controls: Sequence[Control], url: str, key: str = "") -> None:
+    def __init__(
+        self, found: Sequence[Exchange], controls: Sequence[Control], url: str, key: str = "", ca: str | None = ""
+    ) -> None:
         self._key = key
+        self._ca = ca
         self._controls = controls
         self._url = url
         self._of_client: dict[str, list[Exchange]] = {}
@@ -127,10 +131,10 @@ class Evidence:
 
         Cookies in it are those of this run; a comment says where a fresh one has to be put in its place.
         """
-        lines: list[str] = []
+        lines = [*remarks(self._url, self._ca)]
         since, offset = exchange.begin, exchange.sent.offset
         if first is not None and first is not exchange and first.begin <= exchange.begin:
-            lines.append(curl(first.sent, self._url, self._key))
+            lines.append(curl(first.sent, self._url, self._key, self._ca))
             since, offset = first.begin, first.sent.offset
             if any(name.lower() == "cookie" for name, _ in exchange.sent.headers):
                 lines.append("# in what follows, put the cookie of that answer in the place of this run's")
@@ -141,16 +145,24 @@ class Evidence:
                 lines.append(f"# now: {_deed(each)}")
         if exchange.sent.offset > offset:
             lines.append(f"# now let {exchange.sent.offset - offset:g} s pass")
-        return (*lines, curl(exchange.sent, self._url, self._key))
+        return (*lines, curl(exchange.sent, self._url, self._key, self._ca))
 
 
-def curl(sent: Sent, url: str, key: str = "") -> str:
+def remarks(url: str, ca: str | None) -> tuple[str, ...]:
+    """What is to be said before the first command line: comments for a shell."""
+    if ca is None and url.startswith("https:"):
+        return ("# -k: the target says verify = false, so any certificate is taken",)
+    return ()
+
+
+def curl(sent: Sent, url: str, key: str = "", ca: str | None = "") -> str:
     """The command line that sends this request again from the same address, quoted for a shell such as bash or zsh.
 
     Args:
         sent: the request.
         url: the balancer's address as clients see it.
         key: name of the header that is the affinity key, where one is.
+        ca: the PEM file that its certificate leads back to; "" for what the machine trusts, None to take any.
     """
     if sent.method in ("TCP", "UDP"):
         host, _, port = url.rpartition("://")[2].rstrip("/").rpartition(":")
@@ -158,6 +170,8 @@ def curl(sent: Sent, url: str, key: str = "") -> str:
         address = ["-s", sent.source] if sent.source else []
         return "printf 'LIMPET 1\\n' | " + shlex.join([*how, *address, "-q", "1", host.strip("[]") or host, port])
     words = ["curl", "-s", "-i", "--path-as-is", "--globoff"]
+    if url.startswith("https:") and ca != "":
+        words += ["-k"] if ca is None else ["--cacert", ca]
     if sent.source:
         words += ["--interface", sent.source]
     if sent.carried:

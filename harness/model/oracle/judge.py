@@ -68,6 +68,8 @@ class Oracle:
         resolution: how coarse the balancer's clock may be, in seconds.
         notices_health: whether it looks at its backends' health path.
         url: where clients reach it, for the reproductions by curl.
+        ca: what its certificate must lead back to, for the same: a PEM file, "" for what the machine trusts, None
+            where any is taken.
         retried: seconds after which a balancer without health checks may try a dead backend again; 0: nobody said.
     """
 
@@ -77,6 +79,7 @@ class Oracle:
     notices_health: bool = True
     url: str = "http://balancer"
     retried: float = 0.0
+    ca: str | None = ""
 
     def judge(self, history: Iterable[Record]) -> Verdicts:
         """What the contract says to every request in this history.
@@ -94,7 +97,9 @@ class Oracle:
         key = self.contract.header.name if self.contract.header is not None else ""
         crowding = Crowding(found, self.contract.table)
         rules = Rules(self.contract, pool, Lifetime(self.contract, self.resolution), crowding)
-        return _Sweep(rules, found, Evidence(found, controls, self.url, key), self._passive, self.retried).run()
+        return _Sweep(
+            rules, found, Evidence(found, controls, self.url, key, self.ca), self._passive, self.retried
+        ).run()
 
     @property
     def _passive(self) -> bool:

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from limpet.harness.engine.recipe import recipe
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.history import Control, Received, Record, Sent
 from limpet.harness.model.oracle import Oracle
@@ -70,11 +71,12 @@ def history(value: str) -> list[Record]:
     return records + pair("r99", 130.0, "b3", sends=value, offset=60.0)
 
 
-def violation(value: str = "secret") -> Violation:
+def violation(value: str = "secret", **reached: str | None) -> Violation:
     contract = Contract.model_validate(
         {"title": "t", "layer": 7, "affinity": "lb-cookie", "cookie": {"name": "S"}, "reaction": {"added": "keep"}}
     )
-    (found,) = Oracle(contract, ["b1", "b2", "b3"], url="http://127.0.0.1:8080").judge(history(value)).violations
+    given = {"url": "http://127.0.0.1:8080", **reached}
+    (found,) = Oracle(contract, ["b1", "b2", "b3"], **given).judge(history(value)).violations  # type: ignore[arg-type]
     return found
 
 
@@ -107,3 +109,21 @@ def test_hostile_keys_cannot_write_into_the_report() -> None:
     for line in (*found.trail, *found.curl, found.text):
         assert line.isprintable()
         assert len(line) < 260
+
+
+@pytest.mark.parametrize(("ca", "words"), [("/lb's/own.pem", ["--cacert", "/lb's/own.pem"]), (None, ["-k"]), ("", [])])
+def test_over_tls_every_command_line_trusts_what_the_clients_trusted(ca: str | None, words: list[str]) -> None:
+    def trusts(line: str) -> list[str]:
+        given = shlex.split(line)
+        return [word for word, before in zip(given, ["", *given], strict=False) if "--cacert" in (word, before)] + [
+            word for word in given if word == "-k"
+        ]
+
+    shown = violation(url="https://h:1", ca=ca).curl
+    lines = [line for line in shown if line.startswith("curl ")]
+    assert len(lines) == 2 and all(trusts(line) == words for line in lines), lines
+    assert any("verify = false" in line for line in shown if line.startswith("#")) == (ca is None)
+    *comments, command = recipe([sent()], [], "https://h:1", ca=ca)
+    assert trusts(command) == words
+    assert any("verify = false" in line for line in comments) == (ca is None)
+    assert trusts(curl(sent(), "http://h:1", ca=ca)) == [], "there is no certificate without TLS"
