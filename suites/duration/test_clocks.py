@@ -31,7 +31,7 @@ EACH = 3
 ENOUGH = 4
 """Users whose regular visits must have kept the pin for longer than one duration, by the recorded times."""
 
-PATIENCE = 3
+PATIENCE = 8
 """How often a slow machine may start again."""
 
 HOURS = 6
@@ -59,7 +59,7 @@ def unless_absolute(contract: Contract) -> str:
     touches="clock",
     waits=True,
     error_rate=0.0,
-    budget=260,
+    budget=360,
     sees=0.23,
 )
 def test_idle_restarts(s: Scenario) -> None:
