@@ -37,7 +37,7 @@ def _bounded(contract: Contract) -> bool:
     },
     error_rate=0.0,
     budget=110,
-    sees=0.4,
+    sees=0.53,
 )
 def test_independent(s: Scenario) -> None:
     """One user's failover, expiry or bad cookie moves nobody else."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from limpet import (
@@ -114,7 +113,7 @@ def _every(s: Scenario) -> None:
 
 def _no_more(s: Scenario) -> None:
     """Users with a pin that nothing has changed are not given the cookie again."""
-    lasts = _lasts(s)
+    lasts = s.lasts
     for user, first in list(_newcomers(s))[: 2 * s.n]:
         for number in range(FOLLOWING):
             exchange = user.visit(new_connection=number == FOLLOWING - 1)
@@ -125,18 +124,6 @@ def _no_more(s: Scenario) -> None:
             again = cookies_of(exchange, s.contract)
             text = f"answer {number + 2} to {user.name} sets {', '.join(each.name for each in again)} again"
             s.expect(not again, Kind.COOKIE_UNASKED, f"{text}, though nothing changed", exchange)
-
-
-def _lasts(s: Scenario) -> float:
-    """Real seconds for which a pin is certainly alive."""
-    clock = s.contract.duration.clock
-    if clock is not None and set(clock.allowed) <= {"session", "none"}:
-        return math.inf
-    duration = s.contract.duration
-    known = (
-        [duration.value] if duration.value is not None else list(duration.default.allowed if duration.default else ())
-    )
-    return min(known, default=math.inf) - s.resolution
 
 
 @behaviour(

@@ -112,18 +112,17 @@ UNUSUAL = {"quoted", "spaced", "unspaced", "several-headers"}
     variants=tuple(WRITERS),
     certainty="a cookie that is overlooked every time is missed with a chance of 1 in 3 to the power of 12",
     error_rate=0.0,
-    budget=60,
+    budget=90,
     sees=0.32,
 )
 def test_parser(s: Scenario) -> None:
     """The cookie is found among others, in any order, however it is written, and look-alikes are not taken for it."""
     if not _promised(s):
         raise NotCheckable("no browser writes it so, and no document says that the balancer understands it")
-    users = {name: group[0] for name, group in s.pinned_to_each(1).items()}
-    homes = list(users)
     found = sent = 0
-    for number, (home, user) in enumerate(users.items()):
-        stranger = users[homes[(number + 1) % len(homes)]]
+    for home in s.names:
+        # Pinned just before, so that short pins are not over by the time that it is their turn.
+        user, stranger = s.pinned(home), s.pinned(s.rng.choice([name for name in s.names if name != home]))
         with user.raw() as connection:
             for _ in range(REPEATS):
                 lines = WRITERS[s.variant](s, _own(s, user), _own(s, stranger))

@@ -48,7 +48,7 @@ SHORT = 2.0
     waits=True,
     error_rate=0.0,
     budget=80,
-    sees=0.29,
+    sees=0.53,
 )
 def test_holds_until(s: Scenario) -> None:
     """Just before its duration is over, a pin still holds and its user still has the cookie."""

@@ -181,7 +181,7 @@ def test_targets_tells_what_installs_a_missing_balancer(said, monkeypatch) -> No
     from limpet.harness.targets import binaries
 
     monkeypatch.setattr(binaries, "_in_package", lambda binary: None)
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, **more: None)
     _, text = said("targets")
     line = next(line for line in text.splitlines() if line.startswith("nginx-sticky-cookie"))
     assert "pip install 'limpet[balancers]'" in line

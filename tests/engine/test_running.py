@@ -74,6 +74,24 @@ def test_who_sends_another_users_key_on_purpose_does_not_fool_the_oracle(tmp_pat
     assert one(tmp_path, test).verdict is Verdict.HELD
 
 
+@pytest.mark.parametrize(
+    ("late", "kind", "verdict"),
+    [
+        (0.0, Kind.MOVED, Verdict.BROKEN),
+        (4000.0, Kind.MOVED, Verdict.INCONCLUSIVE),
+        (4000.0, Kind.COOKIE_TWIN, Verdict.BROKEN),
+    ],
+)
+def test_nobody_is_accused_of_a_pin_that_a_slow_machine_outlived(
+    tmp_path: Path, late: float, kind: Kind, verdict: Verdict
+) -> None:
+    def test(s: Scenario) -> None:
+        s._begin -= late  # as if it had taken so long; the pins last for less than an hour
+        s.expect(False, kind, "it is elsewhere")
+
+    assert one(tmp_path, test).verdict is verdict
+
+
 def test_a_scenario_that_decides_nothing_is_never_held(tmp_path: Path) -> None:
     result = one(tmp_path, lambda s: [s.client().visit() for _ in range(3)] and None)  # type: ignore[arg-type]
     assert result.verdict is Verdict.INCONCLUSIVE

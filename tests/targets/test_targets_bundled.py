@@ -25,7 +25,7 @@ def test_what_is_hidden_is_judged_with_all() -> None:
 
 def test_what_cannot_be_started_is_never_judged_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries, "_in_package", lambda binary: None)
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, **more: None)
     assert missing(load("nginx-ip-hash")).startswith("after: ")
     assert "nginx-ip-hash" not in startable() and "reference-round-robin" in startable()
 
