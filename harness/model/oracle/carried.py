@@ -121,7 +121,11 @@ def use_binds(contract: Contract) -> bool:
 
 def unknown_may_stay_unknown(contract: Contract) -> bool:
     """Whether a balancer that knows the key no more may go on without binding it, as it may with an invented one."""
-    return contract.affinity in ("header", "url") and may(contract.reaction.bad_cookie, "ignore")
+    application = contract.application
+    # A balancer that sets a cookie of its own, or writes into the application's, binds whoever it answers.
+    learned = contract.affinity == "app-cookie" and contract.cookie is None
+    learned = learned and (application is None or application.mark is None)
+    return (learned or contract.affinity in ("header", "url")) and may(contract.reaction.bad_cookie, "ignore")
 
 
 def deletes(cookie: SetCookie) -> bool:

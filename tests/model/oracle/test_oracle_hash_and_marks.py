@@ -93,3 +93,18 @@ def test_a_route_stays_good_while_its_server_is_away() -> None:
     tale.ask(9.0, "s.a", "b")
     verdicts = tale.judge(promised)
     assert last(verdicts).violation is not None
+
+
+@pytest.mark.parametrize("said", ["ignore", "replace"])
+def test_a_session_that_was_forgotten_may_stay_unknown_where_only_the_application_makes_sessions(said: str) -> None:
+    tale = Tale()
+    tale.ask(1.0, None, "a", sets="k")
+    tale.ask(2.0, "k", "a")
+    tale.ask(9.0, "k", "b")
+    tale.ask(9.1, "k", "c")
+    timed = {"value": "3s", "clock": "idle", "kept_by": "balancer", "after": "rebalance"}
+    promised = contract("app-cookie", application={"name": "S"}, duration=timed, bad_cookie=said)
+    assert kinds(tale.judge(promised)) == ([] if said == "ignore" else [Kind.MOVED])
+    tale.ask(9.2, "k", "c", sets="k2")
+    tale.ask(9.3, "k2", "b")
+    assert Kind.MOVED in kinds(tale.judge(promised)), "a new session is one"
