@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from limpet.reference_lb.parts.assembly import build_parts, take_over
 from limpet.reference_lb.parts.protocols import Arrange, Parts
 from limpet.reference_lb.parts.records import Member
-from limpet.reference_lb.settings.config import Config, MemberConfig
+from limpet.reference_lb.settings.config import Config, Listener, MemberConfig
 from limpet.reference_lb.settings.load import load, specs
 from limpet.reference_lb.settings.problems import ConfigError, Problem
 from limpet.reference_lb.transport.checks import Checker
@@ -17,6 +17,7 @@ from limpet.reference_lb.transport.doorway import entrance
 from limpet.reference_lb.transport.listening import BACKLOG, listening_socket
 from limpet.reference_lb.transport.site import Site
 from limpet.reference_lb.transport.tls import server_context
+from limpet.reference_lb.transport.udp import UdpListener, udp_socket
 from limpet.reference_lb.transport.upstream import Upstreams
 
 
@@ -62,6 +63,8 @@ class Service:
             OSError: the port cannot be had.
         """
         listener = self._config.listener
+        if listener.protocol == "udp":
+            return await self._start_udp(listener)
         self._server = await self.site.loop.create_server(
             entrance(self.site, listener),
             sock=listening_socket(listener.host, listener.port),
@@ -72,6 +75,17 @@ class Service:
         await self._checker.watch(self.site.parts.pool.members())
         await self._server.start_serving()
         host, port = self._server.sockets[0].getsockname()[:2]
+        return Address(host, port)
+
+    async def _start_udp(self, listener: Listener) -> Address:
+        bound = udp_socket(listener.host, listener.port)
+        try:
+            await self._checker.watch(self.site.parts.pool.members())
+        except BaseException:
+            bound.close()
+            raise
+        host, port = bound.getsockname()[:2]
+        await self.site.loop.create_datagram_endpoint(lambda: UdpListener(self.site, listener.flows), sock=bound)
         return Address(host, port)
 
     def stop(self) -> None:
@@ -145,4 +159,4 @@ class Service:
             self._generation += 1
 
     def _new_checker(self, config: Config, parts: Parts) -> Checker:
-        return Checker(self.site, parts.health_view, config.health, tcp=config.listener.protocol == "tcp")
+        return Checker(self.site, parts.health_view, config.health, tcp=config.listener.protocol != "http")

@@ -59,7 +59,7 @@ class Backend:
 
     @property
     def protocol(self) -> str:
-        """Either http or tcp."""
+        """One of http, tcp, udp."""
         return self._options.protocol
 
     @property
@@ -109,8 +109,10 @@ class Backend:
         wait_until(self._answers, timeout=PATIENCE, what=f"backend {self.name} to answer", interval=0.01)
 
     def _answers(self) -> bool:
+        if self.protocol == "udp" and self._datagram() is None:
+            raise NotYet("it does not answer datagrams")
         with socket.create_connection((self.host, self.port), timeout=5) as client:
-            if self.protocol == "tcp":
+            if self.protocol != "http":
                 return True
             request = f"GET {self._options.health_path} HTTP/1.1\r\nHost: limpet\r\nConnection: close\r\n\r\n"
             client.sendall(request.encode())
@@ -135,8 +137,24 @@ class Backend:
         try:
             socket.create_connection((self.host, self.port), timeout=5).close()
         except ConnectionRefusedError:
+            if self.protocol == "udp" and self._datagram() != b"":
+                raise NotYet("it takes datagrams") from None
             return True
         raise NotYet("it accepts connections")
+
+    def _datagram(self) -> bytes | None:
+        """What answers a datagram that asks for nothing: b"" when the port is closed, None when nobody does."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as client:
+            client.settimeout(1)
+            client.connect((self.host, self.port))
+            try:
+                client.send(b"LIMPET\n")
+                return client.recv(4096)
+            except ConnectionRefusedError:
+                return b""
+            except TimeoutError:
+                return None
 
     def hang(self) -> None:
         """SIGSTOP: the kernel still accepts connections for it, nobody answers. Returns when it has stopped.

@@ -7,11 +7,29 @@ The client sends ``LIMPET <request-id> [hold=<seconds>]``, the backend answers
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from limpet.harness.backends.connection import Connection
 from limpet.harness.backends.state import BackendState
 
 LONGEST = 4096
+ERROR = b"LIMPET-ERROR expected: LIMPET <request-id> [hold=<seconds>]\n"
+
+
+class Line(NamedTuple):
+    """What a client says: the id of its request, and the seconds after which it wants to be answered."""
+
+    request: str
+    hold: float
+
+
+def parse_line(line: str) -> Line | None:
+    """A line of the protocol without its end; None when it is none."""
+    words = line.split(" ")
+    hold = _hold(words[2:])
+    if len(words) < 2 or words[0] != "LIMPET" or not words[1] or hold is None or len(line) > LONGEST:
+        return None
+    return Line(words[1], hold)
 
 
 class EchoConnection(Connection):
@@ -31,20 +49,19 @@ class EchoConnection(Connection):
             self._refuse()
 
     def _line(self, line: str) -> bool:
-        words = line.split(" ")
-        hold = _hold(words[2:])
-        if len(words) < 2 or words[0] != "LIMPET" or not words[1] or hold is None or len(line) > LONGEST:
+        said = parse_line(line)
+        if said is None:
             self._refuse()
             return False
-        state, request = self.state, words[1]
+        state, request = self.state, said.request
         state.arrived(request, self, method="TCP", path="", body_bytes=len(line) + 1)
         text = f"LIMPET {request} {state.options.name} {state.instance} {self.peer}\n"
-        self.answer(text.encode("latin-1"), hold=hold)
+        self.answer(text.encode("latin-1"), hold=said.hold)
         return True
 
     def _refuse(self) -> None:
         self._rest = b""
-        self.answer(b"LIMPET-ERROR expected: LIMPET <request-id> [hold=<seconds>]\n", close=True)
+        self.answer(ERROR, close=True)
 
 
 def _hold(words: list[str]) -> float | None:

@@ -61,7 +61,7 @@ class Fleet:
 
         Args:
             name: unique in this fleet.
-            protocol: "http" or "tcp".
+            protocol: "http", "tcp" or "udp".
             host: its address; None: the next free one of the lease.
             port: None: the next free one of the lease.
             token: opens its history over HTTP; "" keeps that closed.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 
+from limpet.harness.backends.datagrams import udp_socket
 from limpet.harness.backends.listener import listen
 from limpet.harness.backends.options import BackendOptions, parse
 from limpet.harness.backends.server import BackendServer
@@ -24,6 +26,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 LOOP_FACTORY = _loop_factory()
+_DRAWS = 20
+"""Free ports tried until one is free for TCP and UDP alike."""
 
 
 def open_socket(options: BackendOptions) -> tuple[BackendServer, str, int]:
@@ -33,7 +37,7 @@ def open_socket(options: BackendOptions) -> tuple[BackendServer, str, int]:
         SetupFault: the address cannot be listened on, or the history file cannot be written.
     """
     try:
-        listening = listen(options.host, options.port)
+        listening, datagrams = _sockets(options)
     except OSError as err:
         raise SetupFault(
             f"cannot listen: {err.strerror or err}",
@@ -43,13 +47,34 @@ def open_socket(options: BackendOptions) -> tuple[BackendServer, str, int]:
     try:
         state = BackendState(options, keep=bool(options.token))
     except OSError as err:
-        listening.close()
+        _close(listening, datagrams)
         raise SetupFault(f"cannot write the history: {err.strerror or err}", where=str(options.history)) from err
     except StoreFault as err:
-        listening.close()
+        _close(listening, datagrams)
         raise SetupFault(str(err), where=f"--sessions {options.sessions}") from err
     host, port = listening.getsockname()[:2]
-    return BackendServer(state, listening), host, port
+    return BackendServer(state, listening, datagrams), host, port
+
+
+def _sockets(options: BackendOptions) -> tuple[socket.socket, socket.socket | None]:
+    """The listening socket, and where UDP is spoken one for datagrams at the same port."""
+    for last in (False,) * _DRAWS + (True,):
+        listening = listen(options.host, options.port)
+        if options.protocol != "udp":
+            return listening, None
+        try:
+            return listening, udp_socket(options.host, listening.getsockname()[1])
+        except OSError:
+            listening.close()
+            if last or options.port:
+                raise
+    raise AssertionError("the last draw returns or raises")
+
+
+def _close(listening: socket.socket, datagrams: socket.socket | None) -> None:
+    listening.close()
+    if datagrams is not None:
+        datagrams.close()
 
 
 def run(work: Coroutine[None, None, None]) -> None:

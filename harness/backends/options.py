@@ -11,7 +11,7 @@ from typing import Literal
 
 from limpet.harness.model.errors import UsageFault
 
-Protocol = Literal["http", "tcp"]
+Protocol = Literal["http", "tcp", "udp"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def parse(arguments: Sequence[str]) -> BackendOptions:
     parser = argparse.ArgumentParser(prog="limpet-backend", allow_abbrev=False)
     parser.add_argument("--name", required=True)
     parser.add_argument("--listen", required=True)
-    parser.add_argument("--protocol", choices=("http", "tcp"), default="http")
+    parser.add_argument("--protocol", choices=("http", "tcp", "udp"), default="http")
     parser.add_argument("--history", type=Path)
     parser.add_argument("--control", type=Path)
     parser.add_argument("--token", default="")

@@ -11,6 +11,7 @@ import msgspec
 
 from limpet.harness.backends.connection import Connection
 from limpet.harness.backends.control import unix_address
+from limpet.harness.backends.datagrams import Datagrams
 from limpet.harness.backends.echo import EchoConnection
 from limpet.harness.backends.faults import Command, Report
 from limpet.harness.backends.http1 import HttpConnection
@@ -26,9 +27,10 @@ _ROUNDS = 4
 class BackendServer:
     """Serves until it is cancelled or killed."""
 
-    def __init__(self, state: BackendState, listening: socket.socket) -> None:
-        """Serve on that listening socket, inside a running event loop."""
+    def __init__(self, state: BackendState, listening: socket.socket, datagrams: socket.socket | None = None) -> None:
+        """Serve on that listening socket, and on one for datagrams where given, inside a running event loop."""
         self.state = state
+        self._datagrams = Datagrams(state, datagrams) if datagrams is not None else None
         kind = HttpConnection if state.options.protocol == "http" else EchoConnection
         self._listener = Listener(listening, lambda: kind(state))
         self._control: asyncio.AbstractServer | None = None
@@ -40,6 +42,8 @@ class BackendServer:
             OSError: the control socket cannot be made.
         """
         self._listener.accept()
+        if self._datagrams is not None:
+            self._datagrams.follow()
         if self.state.options.control is not None:
             await self._open_control(self.state.options.control)
 
@@ -74,6 +78,8 @@ class BackendServer:
 
     async def _follow(self) -> None:
         way = self.state.faults.way
+        if self._datagrams is not None:
+            self._datagrams.follow()
         if way == "blackhole":
             self._listener.swallow()
         else:
@@ -97,10 +103,14 @@ class BackendServer:
                 for connection in list(self.state.connections):
                     connection.reset()
                 await asyncio.sleep(0)
+        if self._datagrams is not None:
+            self._datagrams.begin_anew()
         self.state.begin_anew()
 
     async def close(self) -> None:
         """Close what listens; open connections end with the process."""
         await self._listener.close()
+        if self._datagrams is not None:
+            self._datagrams.close()
         if self._control is not None:
             self._control.close()

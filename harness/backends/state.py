@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from limpet.harness.backends.faults import Faults, Report
 from limpet.harness.backends.options import BackendOptions
@@ -15,6 +15,18 @@ from limpet.harness.model.history import Arrived, Header
 
 if TYPE_CHECKING:
     from limpet.harness.backends.connection import Connection
+
+
+class Visitor(Protocol):
+    """Whoever sent a request."""
+
+    @property
+    def id(self) -> str:
+        """Of its connection."""
+
+    @property
+    def peer(self) -> str:
+        """Its address and port, as ``host:port``."""
 
 
 class BackendState:
@@ -54,7 +66,7 @@ class BackendState:
     def arrived(
         self,
         request: str,
-        connection: Connection,
+        connection: Visitor,
         *,
         method: str,
         path: str,

@@ -9,6 +9,7 @@ from limpet.harness.clients.personas import Persona, persona
 from limpet.harness.clients.raw import RawConnection
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.clients.tcp import TcpClient
+from limpet.harness.clients.udp import UdpClient
 from limpet.harness.clients.websocket import WebSocket
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Recorder",
     "SourcePool",
     "TcpClient",
+    "UdpClient",
     "WebSocket",
     "persona",
     "run_bulk",

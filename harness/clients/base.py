@@ -51,7 +51,7 @@ class Endpoint:
 
     Args:
         host: address or name, IPv6 without brackets.
-        port: TCP port.
+        port: TCP or UDP port.
         scheme: what is spoken there.
         server_name: the ``Host`` header (and TLS server name) when it differs from ``host:port``.
         verify: whether a TLS certificate must be valid for the server name.
@@ -62,7 +62,7 @@ class Endpoint:
 
     host: str
     port: int
-    scheme: Literal["http", "https", "tcp"] = "http"
+    scheme: Literal["http", "https", "tcp", "udp"] = "http"
     server_name: str | None = None
     verify: bool = True
     ca: str = ""

@@ -10,6 +10,7 @@ import math
 import socket
 import ssl
 import struct
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -124,7 +125,7 @@ def bound_socket(
         SetupFault: the host name has no address, the source cannot be bound, or no descriptor is left.
     """
     family = 0 if source is None else (socket.AF_INET6 if ":" in source else socket.AF_INET)
-    family, address = _resolved(endpoint, family)
+    family, address = resolved(endpoint, family)
     sock: S | None = None
     try:
         sock = kind(family, socket.SOCK_STREAM)
@@ -143,7 +144,12 @@ def bound_socket(
     return sock, address
 
 
-def _resolved(endpoint: Endpoint, family: int) -> tuple[int, tuple[Any, ...]]:
+def resolved(endpoint: Endpoint, family: int) -> tuple[int, tuple[Any, ...]]:
+    """Address family and socket address of an endpoint; family 0 for whatever it has.
+
+    Raises:
+        SetupFault: the host name has no address.
+    """
     if _is_ipv4(endpoint.host) and family in (0, socket.AF_INET):
         return socket.AF_INET, (endpoint.host, endpoint.port)
     try:
@@ -227,13 +233,18 @@ def tls_context(endpoint: Endpoint, protocol: str = "http/1.1") -> ssl.SSLContex
     """
     try:
         changed = Path(endpoint.ca).stat().st_mtime_ns if endpoint.ca and endpoint.verify else 0
-        return _context(endpoint.verify, endpoint.ca, changed, endpoint.tls_version, protocol)
+        with _building:
+            return _context(endpoint.verify, endpoint.ca, changed, endpoint.tls_version, protocol)
     except OSError as err:
         raise SetupFault(
             f"the CA file {endpoint.ca} cannot be used: {err}",
             where=f"{endpoint.host}:{endpoint.port}",
             do="Name a PEM file in [endpoint] ca.",
         ) from err
+
+
+_building = threading.Lock()
+"""A session can be resumed with its own context only: two threads must never get one each."""
 
 
 @functools.lru_cache(maxsize=64)

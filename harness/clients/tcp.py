@@ -28,6 +28,7 @@ class TcpClient:
             close the kernel keeps the pair of addresses busy for a while.
         timeout: seconds that a whole exchange may take, connecting included.
         keep: keep the connection between asks; False opens a new one for each.
+        same_port: every new connection comes from the port of the first one, which is ended by RST for that.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TcpClient:
         source_port: int | None = None,
         timeout: float = 10.0,
         keep: bool = True,
+        same_port: bool = False,
     ) -> None:
         self.endpoint = endpoint
         self.name = name
@@ -47,6 +49,7 @@ class TcpClient:
         self.timeout = timeout
         self.keep = keep
         self._source_port = source_port
+        self._same_port = same_port
         self._recorder = recorder
         self._sock: Stream | None = None
         self._id = ""
@@ -108,7 +111,7 @@ class TcpClient:
             if failed is not None:
                 raise failed
             line = self._exchange(identity, hold, begun + self.timeout)
-            words = _words(line, identity)
+            words = answer_words(line, identity)
             headers = (("Peer", words[2]),)
         except (OSError, EOFError, Malformed) as err:
             error, detail = blame(err)
@@ -128,7 +131,9 @@ class TcpClient:
 
     def close(self) -> None:
         """Close with FIN; the next ``ask`` opens a new connection."""
-        if self._sock is not None:
+        if self._same_port:
+            self.reset()
+        elif self._sock is not None:
             self._sock.close()
             self._sock = None
 
@@ -147,16 +152,18 @@ class TcpClient:
     def _open(self, deadline: float) -> None:
         if self._sock is None:
             self._placed = time.monotonic()
-            self._id, self._local = connection_id(), (self.source or "", 0)
+            self._id, self._local = connection_id(), (self.source or "", self._source_port or 0)
             self._sock = open_stream(
                 self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline
             )
             self._local = local_name(self._sock)
+            if self._same_port:
+                self._source_port = self._local[1]
 
     def _exchange(self, identity: str, hold: float | None, deadline: float) -> bytes:
         assert self._sock is not None
         self._sock.deadline = deadline
-        self._sock.sendall(f"LIMPET {identity}{'' if hold is None else f' hold={hold:g}'}\n".encode())
+        self._sock.sendall(line_of(identity, hold))
         line = b""
         while not line.endswith(b"\n"):
             data = self._sock.recv(MAX_LINE)
@@ -168,7 +175,12 @@ class TcpClient:
         return line
 
 
-def _words(line: bytes, identity: str) -> list[str]:
+def line_of(identity: str, hold: float | None) -> bytes:
+    """A line of the echo protocol."""
+    return f"LIMPET {identity}{'' if hold is None else f' hold={hold:g}'}\n".encode()
+
+
+def answer_words(line: bytes, identity: str) -> list[str]:
     """(backend, instance, peer) of an answer.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ssl import SSLSession
 from typing import Literal, NamedTuple, TypedDict, Unpack
 
-from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient
+from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient, UdpClient
 from limpet.harness.clients.base import Endpoint, Identify, Recorder
 from limpet.harness.engine.carrying import Carrying
 from limpet.harness.model.contract import Contract
@@ -17,6 +17,9 @@ from limpet.harness.model.cookies import Jar, parse_cookie_headers
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Header
 from limpet.harness.model.oracle.exchanges import cookie_names, issued_by
+
+LOST = 5.0
+"""Seconds after which an answer in a datagram counts as lost."""
 
 SET_COOKIE = "Limpet-Set-Cookie"
 """The request header by which limpet's backends are told to set a cookie."""
@@ -73,6 +76,7 @@ class Client:
         cookies: whether it keeps cookies at all, or whatever else the key is.
         keep: whether it keeps its connection between requests.
         carrying: its key in a header or in the URL, where that is what the balancer goes by.
+        port: its port below layer 7, None for any; the first one is kept for ever where it is part of the key.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Client:
         cookies: bool = True,
         keep: bool = True,
         carrying: Carrying | None = None,
+        port: int | None = None,
     ) -> None:
         self.contract = contract
         self._carrying = Carrying(contract, keeps=False, own="") if carrying is None else carrying
@@ -107,9 +112,18 @@ class Client:
         self._frozen: str | None = None
         self._frozen_key: str | None = None
         self._http: HttpClient | None = None
-        self._tcp: TcpClient | None = None
+        self._tcp: TcpClient | UdpClient | None = None
+        flow = contract.affinity == "flow" and must(contract.flow, "5-tuple")
         if endpoint.scheme == "tcp":
-            self._tcp = TcpClient(endpoint, recorder, name=name, source=source, timeout=manners.timeout, keep=keep)
+            self._tcp = TcpClient(
+                endpoint, recorder, name=name, source=source, source_port=port, timeout=manners.timeout, keep=keep,
+                same_port=flow,
+            )  # fmt: skip
+        elif endpoint.scheme == "udp":
+            self._tcp = UdpClient(
+                endpoint, recorder, name=name, source=source, source_port=port, keep=keep, same_port=flow,
+                timeout=min(manners.timeout, LOST),
+            )  # fmt: skip
         else:
             self._http = HttpClient(
                 endpoint, recorder, name=name, source=source, jar=self.jar, headers=headers,
@@ -298,12 +312,12 @@ class Client:
             cookies=sent, carry=tuple(sent),
         )  # fmt: skip
 
-    def another(self, *, source: str | None = None) -> Client:
-        """The same user (name, jar) with a further connection, also from another address."""
+    def another(self, *, source: str | None = None, port: int | None = None) -> Client:
+        """The same user (name, jar) with a further connection, also from another address, or from a chosen port."""
         twin = Client(
             contract=self.contract, endpoint=self.endpoint, recorder=self._recorder, name=self.name,
             source=source or self.source, now=self._now, headers=self._headers, manners=self._manners,
-            identify=self._identify, cookies=False, carrying=self._carrying,
+            identify=self._identify, cookies=False, carrying=self._carrying, port=port,
         )  # fmt: skip
         twin.skew = self.skew
         twin.jar = self.jar

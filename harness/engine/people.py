@@ -232,8 +232,8 @@ class People(ABC):
     def _hold(self) -> _Closing:
         """A stranger's request that its backend holds; returns when a backend has it."""
         stranger = self.client(cookies=False)
-        if stranger.endpoint.scheme == "tcp":
-            stranger.visit()  # the open connection is what counts
+        if stranger.endpoint.scheme in ("tcp", "udp"):
+            stranger.visit()  # the open connection or flow is what counts
             return stranger
         connection = stranger.raw()
         head = [b"GET / HTTP/1.1", b"Host: " + stranger.endpoint.authority.encode(), f"Limpet-Hold: {_HELD}".encode()]

@@ -7,13 +7,13 @@ from typing import Literal, cast
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.targets.running import RunningTarget
 
-_SCHEMES = ("tcp", "https")
+_SCHEMES = ("tcp", "udp", "https")
 
 
 def endpoint_of(target: RunningTarget) -> Endpoint:
     """The balancer as its clients are to reach it."""
     said = target.target.endpoint
-    scheme = cast(Literal["http", "https", "tcp"], target.scheme if target.scheme in _SCHEMES else "http")
+    scheme = cast(Literal["http", "https", "tcp", "udp"], target.scheme if target.scheme in _SCHEMES else "http")
     return Endpoint(
         target.host, target.port, scheme, verify=said.verify, ca=target.ca, proxy_protocol=said.proxy_protocol
     )

@@ -50,7 +50,7 @@ class Revisits:
 
 def place(client: Client) -> Exchange:
     """A plain request that is placed for itself: below layer 7 only a new connection is."""
-    return client.visit(new_connection=client.endpoint.scheme == "tcp")
+    return client.visit(new_connection=client.endpoint.scheme in ("tcp", "udp"))
 
 
 def largest_share(scenario: Scenario) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from limpet.harness.clients import HttpClient, TcpClient
+from limpet.harness.clients import HttpClient, TcpClient, UdpClient
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.identity import identify_by
 from limpet.harness.model.errors import SetupFault
@@ -81,8 +81,9 @@ def _round(deployment: Deployment, recorder: _Forgetful) -> tuple[set[str], int]
     plain = deployment.loaded.target.request
     for _ in range(_ROUND * len(deployment.names)):
         source = deployment.sources.draw() if deployment.local else None
-        if deployment.endpoint.scheme == "tcp":
-            with TcpClient(deployment.endpoint, recorder, name="steady", source=source) as client:
+        if deployment.endpoint.scheme in ("tcp", "udp"):
+            kind = TcpClient if deployment.endpoint.scheme == "tcp" else UdpClient
+            with kind(deployment.endpoint, recorder, name="steady", source=source) as client:
                 exchange = client.ask()
         else:
             with HttpClient(

@@ -112,9 +112,10 @@ class Endpoint(Part):
             raise ValueError("host and port go together")
         if self.url:
             parts = urlsplit(self.url)
-            if parts.scheme not in ("http", "https", "tcp") or not parts.hostname:
+            if parts.scheme not in ("http", "https", "tcp", "udp") or not parts.hostname:
                 raise ValueError(
-                    f"{self.url!r} is no address; write http://HOST:PORT, https://HOST:PORT or tcp://HOST:PORT"
+                    f"{self.url!r} is no address; write http://HOST:PORT, https://HOST:PORT, tcp://HOST:PORT or "
+                    "udp://HOST:PORT"
                 )
             if parts.path not in ("", "/") or parts.query:
                 raise ValueError(f"{self.url!r} has a path; the path of requests belongs to [request]")
@@ -139,7 +140,7 @@ class Endpoint(Part):
 
     @property
     def scheme(self) -> str:
-        """``http``, ``https`` or ``tcp``, as far as the endpoint says."""
+        """``http``, ``https``, ``tcp`` or ``udp``, as far as the endpoint says."""
         return urlsplit(self.url).scheme if self.url else ("https" if self.tls else "http")
 
     @property
@@ -199,7 +200,7 @@ class Backends(Part):
     owner: Literal["limpet", "yours"] = "limpet"
     count: int = Field(default=3, ge=1, le=64)
     weights: tuple[int, ...] = ()
-    protocol: Literal["http", "tcp"] = "http"
+    protocol: Literal["http", "tcp", "udp"] = "http"
     member: tuple[BackendMember, ...] = ()
     identity: Identity | None = None
     health_checked: bool = False

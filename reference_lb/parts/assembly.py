@@ -13,7 +13,7 @@ from limpet.reference_lb.parts.cookie_store import CookieStore
 from limpet.reference_lb.parts.cookie_writer import CookiePlan, Issue, NoCookies, PlannedCookies
 from limpet.reference_lb.parts.header_policy import ForwardingHeaders
 from limpet.reference_lb.parts.health_view import AssumedHealth, CheckedHealth
-from limpet.reference_lb.parts.key_readers import AddressMask, ApplicationKey, CookieKey, NoKey, SourceKey
+from limpet.reference_lb.parts.key_readers import AddressMask, ApplicationKey, CookieKey, FlowKey, NoKey, SourceKey
 from limpet.reference_lb.parts.key_ring import KeyRing
 from limpet.reference_lb.parts.lifetimes import AbsoluteLifetime, IdleLifetime
 from limpet.reference_lb.parts.marks import Mark, MarkedHeaders, MarkRouter, MarkStore, Prefix, Rewritten, RouteSuffix
@@ -121,6 +121,10 @@ def _source_ip(affinity: Affinity, clock: Clock) -> _Mode:
     return _Mode(SourceKey(_mask(affinity)), store, NoCookies())
 
 
+def _flow(affinity: Affinity, clock: Clock) -> _Mode:
+    return _source_ip(affinity, clock)._replace(key_reader=FlowKey(_mask(affinity)))
+
+
 def _app_cookie(affinity: Affinity, clock: Clock) -> _Mode:
     assert affinity.application is not None, "the rules ask for it"
     if affinity.companion is not None:
@@ -192,6 +196,7 @@ def _url(affinity: Affinity, clock: Clock) -> _Mode:
 _MODES = {
     "none": _none,
     "source-ip": _source_ip,
+    "flow": _flow,
     "app-cookie": _app_cookie,
     "header": _header,
     "url": _url,

@@ -116,3 +116,14 @@ class SourceKey(NoKey):
     def read(self, request: RequestHead) -> Sequence[str]:
         """Always one key."""
         return (self._mask(request.source),)
+
+
+class FlowKey(NoKey):
+    """Address and port of the client: what is left of the 5-tuple, whose other three belong to the listener."""
+
+    def __init__(self, mask: AddressMask) -> None:
+        self._mask = mask
+
+    def read(self, request: RequestHead) -> Sequence[str]:
+        """Always one key."""
+        return (f"{self._mask(request.source)}:{request.port}",)

@@ -44,7 +44,7 @@ class Member:
 
 @dataclass(slots=True)
 class RequestHead:
-    """One request of one client; in TCP mode one connection, with no method and no headers.
+    """One request of one client; in TCP mode one connection, in UDP mode one datagram: no method and no headers.
 
     Attributes:
         source: the client's IP address, as text.
@@ -56,6 +56,7 @@ class RequestHead:
         upgrade: the client asks for a WebSocket on this connection.
         pipelined: it came in one piece with the request before it.
         stream: number of its HTTP/2 stream, 0 in HTTP/1.
+        port: the client's port, where layer 4 goes by it; 0 when unknown.
     """
 
     source: str
@@ -72,6 +73,7 @@ class RequestHead:
     upgrade: bool = False
     pipelined: bool = False
     stream: int = 0
+    port: int = 0
 
     def values(self, name: bytes) -> list[bytes]:
         """Every value of the header `name` (lower case), in order."""

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from limpet.reference_lb.settings.durations import parse_duration
 
 DEFAULT_DURATION = 1200.0
+DEFAULT_FLOW = 120.0
 
 
 def _span(value: object) -> object:
@@ -128,9 +129,10 @@ class Listener(Section):
     """Where clients connect. Port 0 takes a free one.
 
     `trusted`: networks of proxies that may say whom they speak for, in the header `forwarded` or by the PROXY protocol.
+    `flows`: how many UDP flows may be open at once; when full, the one that was used longest ago goes.
     """
 
-    protocol: Literal["http", "tcp"] = "http"
+    protocol: Literal["http", "tcp", "udp"] = "http"
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)]
     tls: Tls | None = None
@@ -138,6 +140,7 @@ class Listener(Section):
     trusted: tuple[Network, ...] = Field(default=(), strict=False)
     forwarded: Literal["x-forwarded-for", "x-real-ip", "forwarded"] | None = None
     proxy_protocol: bool = False
+    flows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
 
 class Admin(Section):
@@ -270,7 +273,7 @@ class Url(Section):
 class Affinity(Section):
     """Stickiness."""
 
-    mode: Literal["lb-cookie", "app-cookie", "source-ip", "header", "url", "none"] = "none"
+    mode: Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "none"] = "none"
     enabled: bool = True
     duration: Duration | None = None
     clock: Literal["idle", "absolute", "session"] = "idle"
@@ -291,12 +294,12 @@ class Affinity(Section):
         """The duration in force in seconds; None: there is none."""
         if self.mode == "none" or self.clock == "session" or self.store != "table":
             return None
-        absent = None if self.mode == "app-cookie" else DEFAULT_DURATION
+        absent = {"app-cookie": None, "flow": DEFAULT_FLOW}.get(self.mode, DEFAULT_DURATION)
         return self.duration or self.limits.default or absent
 
 
 class Health(Section):
-    """Active health checks: HTTP GET (2xx and 3xx are good), or a connection in TCP mode."""
+    """Active health checks: HTTP GET (2xx and 3xx are good), or a TCP connection in TCP and UDP mode."""
 
     enabled: bool = True
     path: UrlPath = "/health"
@@ -307,11 +310,12 @@ class Health(Section):
 
 
 class Timeouts(Section):
-    """How long the balancer waits."""
+    """How long the balancer waits; `flow` is the idle timeout of UDP flows, counted by the affinity clock."""
 
     connect: Duration = 1.0
     response: Duration = 60.0
     idle: Duration = 75.0
+    flow: Duration = DEFAULT_FLOW
 
 
 class Config(Section):

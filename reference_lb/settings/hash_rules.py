@@ -13,8 +13,8 @@ def hash_problems(affinity: Affinity) -> Iterator[Problem]:
     store = affinity.store
     if store == "table":
         return
-    if affinity.mode != "source-ip":
-        yield Problem("affinity.store", f'"{store}" needs mode = "source-ip", and mode is "{affinity.mode}"')
+    if affinity.mode not in ("source-ip", "flow"):
+        yield Problem("affinity.store", f'"{store}" needs mode = "source-ip" or "flow", and mode is "{affinity.mode}"')
         return
     nothing = f'store = "{store}" remembers nothing'
     limits = affinity.limits

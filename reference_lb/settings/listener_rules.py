@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from limpet.reference_lb.settings.config import Listener, Tls
+from limpet.reference_lb.settings.config import Listener, Timeouts, Tls
 from limpet.reference_lb.settings.problems import Problem
 
 
@@ -16,8 +16,10 @@ def transport_problems(listener: Listener) -> Iterator[Problem]:
         for key in ("tls", "http2", "forwarded"):
             if getattr(listener, key):
                 yield Problem(f"listener.{key}", f'it needs protocol = "http", and protocol is "{listener.protocol}"')
-    if listener.proxy_protocol and listener.protocol not in ("http", "tcp"):
+    if listener.protocol == "udp" and listener.proxy_protocol:
         yield Problem("listener.proxy_protocol", "it needs connections, and UDP has none")
+    if listener.protocol != "udp" and "flows" in listener.model_fields_set:
+        yield Problem("listener.flows", f'it needs protocol = "udp", and protocol is "{listener.protocol}"')
     if listener.tls is not None:
         yield from _tls(listener.tls)
         if listener.proxy_protocol:
@@ -29,6 +31,12 @@ def transport_problems(listener: Listener) -> Iterator[Problem]:
         yield Problem("listener.trusted", "name the networks of the proxies; from anybody else an address is forged")
     if listener.trusted and not asked:
         yield Problem("listener.trusted", "nothing is asked of these: set forwarded or proxy_protocol")
+
+
+def timeout_problems(listener: Listener, timeouts: Timeouts) -> Iterator[Problem]:
+    """Flows are UDP's."""
+    if listener.protocol != "udp" and "flow" in timeouts.model_fields_set:
+        yield Problem("timeouts.flow", f'it needs listener.protocol = "udp", and protocol is "{listener.protocol}"')
 
 
 def _tls(tls: Tls) -> Iterator[Problem]:

@@ -10,7 +10,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from limpet.reference_lb.parts.records import MemberSpec
-from limpet.reference_lb.settings.config import Affinity, Config, Listener, MemberConfig, PoolConfig
+from limpet.reference_lb.settings.config import Affinity, Config, Listener, MemberConfig, PoolConfig, Timeouts
+from limpet.reference_lb.settings.listener_rules import timeout_problems
 from limpet.reference_lb.settings.presets import constraint_problems, names, with_preset
 from limpet.reference_lb.settings.problems import ConfigError, Problem, problems_of
 from limpet.reference_lb.settings.rules import affinity_problems, listener_problems, member_problems
@@ -48,10 +49,13 @@ def check(raw: Mapping[str, object], source: Path | None = None) -> Config:
     listener = _section(Listener, raw.get("listener"))
     affinity = _section(Affinity, raw.get("affinity", {}))
     pool = _section(PoolConfig, raw.get("pool", {}))
+    timeouts = _section(Timeouts, raw.get("timeouts", {}))
     if affinity is not None:
         problems += affinity_problems(affinity)
         if listener is not None:
             problems += listener_problems(listener, affinity)
+    if listener is not None and timeouts is not None:
+        problems += timeout_problems(listener, timeouts)
     if pool is not None:
         problems += member_problems(pool.member, "pool.member")
     name = raw.get("preset")

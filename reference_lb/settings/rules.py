@@ -31,11 +31,19 @@ def member_problems(members: tuple[MemberConfig, ...], prefix: str) -> Iterator[
 
 
 def listener_problems(listener: Listener, affinity: Affinity) -> Iterator[Problem]:
-    """Cookies, headers and URLs need HTTP; TLS and whom to trust have rules of their own."""
+    """Cookies, headers and URLs need HTTP, flows anything else; TLS and whom to trust have rules of their own."""
     yield from transport_problems(listener)
-    if listener.protocol == "tcp" and affinity.mode in ("lb-cookie", "app-cookie", "header", "url"):
+    protocol, mode = listener.protocol, affinity.mode
+    if protocol != "http" and mode in ("lb-cookie", "app-cookie", "header", "url"):
         yield Problem(
-            "affinity.mode", f'"{affinity.mode}" needs listener.protocol = "http"; with "tcp" use "source-ip" or "none"'
+            "affinity.mode",
+            f'"{mode}" needs listener.protocol = "http"; with "{protocol}" use "source-ip", "flow" or "none"',
+        )
+    if protocol == "http" and mode == "flow":
+        yield Problem("affinity.mode", '"flow" needs listener.protocol = "tcp" or "udp": requests are no flows')
+    if mode == "flow" and listener.proxy_protocol:
+        yield Problem(
+            "listener.proxy_protocol", 'mode = "flow" goes by the ports of connections, which are the proxy\'s'
         )
 
 
@@ -75,8 +83,10 @@ def _limits(affinity: Affinity) -> Iterator[Problem]:
 
 
 def _session(affinity: Affinity) -> Iterator[Problem]:
-    if affinity.mode == "source-ip":
-        yield Problem("affinity.clock", '"session" needs a cookie; with mode = "source-ip" use "idle" or "absolute"')
+    if affinity.mode in ("source-ip", "flow"):
+        yield Problem(
+            "affinity.clock", f'"session" needs a cookie; with mode = "{affinity.mode}" use "idle" or "absolute"'
+        )
     if affinity.duration is not None:
         yield Problem("affinity.duration", 'clock = "session" has no duration: the browser ends the session')
     for key in ("expires", "max_age"):

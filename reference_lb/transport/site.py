@@ -25,6 +25,12 @@ def source_of(transport: asyncio.BaseTransport) -> str:
     return peer[0] if peer else ""
 
 
+def port_of(transport: asyncio.BaseTransport) -> int:
+    """The client's port; 0 when it is gone already."""
+    peer: tuple[str, int] | None = transport.get_extra_info("peername")
+    return peer[1] if peer else 0
+
+
 @dataclass(slots=True)
 class Site:
     """Shared by the listener, the admin API and the health checks."""

@@ -28,7 +28,7 @@ from limpet.reference_lb.core.messages import (
 )
 from limpet.reference_lb.core.stream import Stream
 from limpet.reference_lb.parts.records import RequestHead
-from limpet.reference_lb.transport.site import Site, source_of
+from limpet.reference_lb.transport.site import Site, port_of, source_of
 from limpet.reference_lb.transport.timer import DeadlineTimer
 from limpet.reference_lb.transport.upstream import connect
 
@@ -115,7 +115,8 @@ class TcpClient(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._site.clients.add(self)
         self._transport.pause_reading()
-        self.feed(Started(RequestHead(self._source or source_of(transport), next(self._site.numbers))))
+        source, number = self._source or source_of(transport), next(self._site.numbers)
+        self.feed(Started(RequestHead(source, number, port=port_of(transport))))
 
     def data_received(self, data: bytes) -> None:
         """Bytes for the backend."""

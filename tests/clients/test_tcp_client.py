@@ -48,6 +48,17 @@ def test_fixed_source_port(serve, memory, closed_port):
     assert ports == [closed_port] * 3
 
 
+def test_the_first_port_can_be_kept_for_every_connection(serve, memory):
+    server = serve(echo)
+    with TcpClient(server.endpoint, memory, name="ann", source="127.131.0.7", same_port=True, timeout=5) as ann:
+        asked = []
+        for _ in range(3):
+            asked.append(ann.ask())
+            ann.close()
+    assert [each.error for each in asked] == [""] * 3
+    assert len({each.connection for each in asked}) == 3 and len({each.sent.port for each in asked}) == 1
+
+
 @pytest.mark.parametrize(
     ("reply", "error"),
     [(b"", "closed"), (b"LIMPET r1 b", "closed"), (b"LIMPET other b1 i1 p\n", "malformed"), (b"x" * 5000, "malformed")],

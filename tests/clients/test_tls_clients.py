@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import datetime
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography import x509
@@ -9,10 +11,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from limpet_client_servers import always, answer
 
+from limpet.harness.clients import sockets
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.bulk import BulkPlan, run_bulk
 from limpet.harness.clients.http import HttpClient
 from limpet.harness.clients.raw import RawConnection
+from limpet.harness.clients.sockets import tls_context
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,16 @@ def test_authority_and_names():
     assert Endpoint("h", 443, "https").base_url == "https://h"
     assert Endpoint("127.0.0.1", 80, "http", "shop.example.com:81").tls_name == "shop.example.com"
     assert Endpoint("127.0.0.1", 80, "http", "[::1]:81").tls_name == "::1"
+
+
+def test_all_threads_share_one_context_else_a_session_could_not_be_resumed() -> None:
+    endpoint = Endpoint("127.0.0.1", 4433, "https", verify=False)
+    sockets._context.cache_clear()
+    begin = threading.Barrier(8)
+
+    def ask(_: int) -> int:
+        begin.wait()
+        return id(tls_context(endpoint))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1

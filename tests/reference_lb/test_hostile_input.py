@@ -288,8 +288,7 @@ def h2_request(*headers: tuple[str, str], instead: dict[str, str] | None = None,
     wire.send_headers(1, every, end_stream=not data)
     if data:
         wire.send_data(1, data, end_stream=True)
-    sent: bytes = wire.data_to_send()
-    return sent
+    return bytes(wire.data_to_send())
 
 
 @pytest.mark.parametrize("run_lab", ["uvloop"], indirect=True)

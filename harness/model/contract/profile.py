@@ -18,7 +18,7 @@ from limpet.harness.model.contract.source_hash import SourceHash
 from limpet.harness.model.contract.stated import Stated
 from limpet.harness.model.contract.table import Table
 
-Affinity = Literal["lb-cookie", "app-cookie", "source-ip", "header", "url", "none"]
+Affinity = Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "none"]
 Algorithm = Literal[
     "round-robin", "least-connections", "weighted-round-robin", "weighted-least-connections", "random", "hash"
 ]
@@ -153,7 +153,11 @@ class Forbidden(_Part):
 
 
 class Contract(_Part):
-    """The promise of one profile, or of one deployment of it."""
+    """The promise of one profile, or of one deployment of it.
+
+    ``flow``: what the key is where that is a flow: its client's address and port (the rest of the 5-tuple is the
+    balancer's own), or each connection for itself. ``udp_idle``: after so many idle seconds a UDP flow is over.
+    """
 
     title: str
     layer: Literal[4, 7]
@@ -166,6 +170,8 @@ class Contract(_Part):
     header: HeaderKey | None = None
     url: UrlKey | None = None
     hash: SourceHash | None = None
+    flow: Stated[Literal["5-tuple", "connection"]] | None = None
+    udp_idle: Stated[Seconds] | None = None
     client_address: ClientAddress | None = None
     http2: tuple[Literal["alpn", "prior-knowledge"], ...] = ()
     table: Table | None = None
@@ -185,11 +191,21 @@ class Contract(_Part):
             raise ValueError('affinity "header" needs a [header] table')
         if self.affinity == "url" and self.url is None:
             raise ValueError('affinity "url" needs a [url] table')
-        if self.hash is not None and self.affinity != "source-ip":
-            raise ValueError('a [hash] table needs affinity "source-ip"')
+        if self.hash is not None and self.affinity not in ("source-ip", "flow"):
+            raise ValueError('a [hash] table needs affinity "source-ip" or "flow"')
+        if (self.affinity == "flow") != (self.flow is not None):
+            raise ValueError(
+                'affinity "flow" needs flow = "5-tuple" or "connection", and nothing else has such a field'
+            )
+        if self.udp_idle is not None and (self.protocol != "udp" or self.affinity == "flow"):
+            raise ValueError(
+                'udp_idle is how long a UDP flow lasts beside its pin; with affinity "flow" say [duration]'
+            )
+        if self.affinity == "flow" and self.layer != 4:
+            raise ValueError('affinity "flow" is not possible on layer 7')
         if self.affinity == "url" and _by_cookie(self.url) and not (self.application and self.application.name):
             raise ValueError("[url] minted or cookie needs application.name: the cookie that holds the same id")
-        if self.layer == 4 and self.affinity not in ("source-ip", "none"):
+        if self.layer == 4 and self.affinity not in ("source-ip", "flow", "none"):
             raise ValueError(f'affinity "{self.affinity}" is not possible on layer 4')
         return self
 

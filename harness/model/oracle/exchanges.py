@@ -127,6 +127,9 @@ class _Reader:
             address = client_address(sent, self._contract.client_address)
             network = masked(address, self._contract.key_prefix.v4, self._contract.key_prefix.v6)
             return ((network,), True) if network else ((), True)
+        if self._contract.affinity == "flow":
+            key = f"{sent.source}:{sent.port}" if must(self._contract.flow, "5-tuple") else sent.connection
+            return ((key,), True) if sent.port else ((), True)
         if self._wanted is None:
             return (), True
         pairs = parse_cookie_headers(_named(sent.headers, "cookie"))

@@ -134,7 +134,8 @@ class _Sweep:
         self._met: list[float] = []
         self._bindings: dict[str, Binding] = {}
         self._pending: list[tuple[float, int, _Case]] = []
-        self._connections = _first_on_connection(found) if rules.contract.layer == 4 else {}
+        placed_once = rules.contract.layer == 4 and not _is_datagrams(rules.contract)
+        self._connections = _first_on_connection(found) if placed_once else {}
 
     def run(self) -> Verdicts:
         """Judge all."""
@@ -238,6 +239,11 @@ def _raced(exchange: Exchange) -> bool:
         and not received.status
         and "of a kept connection" in received.detail
     )
+
+
+def _is_datagrams(contract: Contract) -> bool:
+    """Whether the key is a flow of datagrams: it is no connection, and each of them is a use of the key."""
+    return contract.affinity == "flow" and contract.protocol == "udp"
 
 
 def _first_on_connection(found: Sequence[Exchange]) -> dict[str, Exchange]:

@@ -95,7 +95,9 @@ class Rules:
         self.removed = reaction(_words(said.removed))
         self.unhealthy = reaction(_words(said.unhealthy))
         self.draining = reaction(_words(said.draining))
-        self.by_use = contract.affinity == "source-ip" or must(said.bad_cookie, "accept") or use_binds(contract)
+        self.by_use = (
+            contract.affinity in ("source-ip", "flow") or must(said.bad_cookie, "accept") or use_binds(contract)
+        )
         """Whether a mere use binds a key: an address does, an invented cookie value does not."""
         tables = ("app-cookie", "header", "url")
         self.may_learn = self.by_use or contract.affinity in tables or may(said.bad_cookie, "accept")
