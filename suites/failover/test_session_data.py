@@ -67,7 +67,7 @@ class Shop:
         self._s = s
         self._instance = ""
         self._items: list[str] = []
-        self._missing: list[Exchange] = []
+        self._missing: list[tuple[Exchange, str]] = []
 
     def fill(self) -> None:
         """Logs in and puts two things into the cart."""
@@ -98,7 +98,7 @@ class Shop:
         if self.remembered(answer):
             self.kept += 1
         elif answer.ok and answer.backend:
-            self._missing.append(answer)
+            self._missing.append((answer, self._instance))
 
     def settle(self, wrong: set[str]) -> None:
         """Decides about all looks: data may be missing only where a pin lawfully ended, and from a shared store never.
@@ -107,10 +107,11 @@ class Shop:
             wrong: ids of the requests that the oracle calls violations.
         """
         self._s.decided += self.kept
-        for each in self._missing:
-            shared = self._s.system.shared_sessions
-            if shared or each.instance == self._instance or each.id in wrong:
-                where = "in the store that all backends share" if shared else f"at {self.home}"
-                text = f"{self.user.name} found neither login nor cart at {each.backend}, left {where}"
-                self._s.broken(Kind.SESSION_LOST, text, each)
-                return
+        shared = self._s.system.shared_sessions
+        for each, instance in self._missing:
+            if not shared and each.instance != instance and each.sent.id not in wrong:
+                return  # lawfully elsewhere, where another session may have taken the place of the one left behind
+            where = "in the store that all backends share" if shared else f"at {self.home}"
+            text = f"{self.user.name} found neither login nor cart at {each.backend}, left {where}"
+            self._s.broken(Kind.SESSION_LOST, text, each)
+            return
