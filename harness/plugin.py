@@ -29,6 +29,10 @@ class BrokenPromise(AssertionError):
     """The balancer broke a promise."""
 
 
+class StaleDeviation(AssertionError):
+    """A known deviation no longer happens, and its entry would excuse the next one."""
+
+
 class Undecided(Exception):
     """Inconclusive, setup failed or harness error: nothing is said about the balancer."""
 
@@ -157,6 +161,8 @@ class BehaviourItem(pytest.Item):
         if result.verdict is Verdict.BROKEN:
             if run.options.strict or not result.only_should:
                 raise BrokenPromise(message)
+        elif result.stale:
+            raise StaleDeviation(message)
         elif result.verdict in (Verdict.INCONCLUSIVE, Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR):
             raise Undecided(message)
         elif result.verdict not in (Verdict.HELD, Verdict.OBSERVED):
@@ -164,7 +170,7 @@ class BehaviourItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         """The message alone: a traceback through the harness says nothing about a balancer."""
-        if isinstance(excinfo.value, BrokenPromise | Undecided):
+        if isinstance(excinfo.value, BrokenPromise | StaleDeviation | Undecided):
             return str(excinfo.value)
         return str(super().repr_failure(excinfo))
 

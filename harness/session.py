@@ -14,18 +14,22 @@ import limpet
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
-from limpet.harness.engine.plan import Job, known_names, plan
+from limpet.harness.engine.plan import Job, known_names, plan, rows_of
+from limpet.harness.engine.upgrade import unfit
 from limpet.harness.model.errors import UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
 from limpet.harness.targets.bundled import startable
+from limpet.harness.targets.deviations import in_force, unknown_names
 from limpet.harness.targets.load import LoadedTarget, check_behaviours, load
 from limpet.harness.targets.override import Override
 from limpet.harness.targets.running import version_of
 
 MARK = ".limpet-results"
 _MARK_TEXT = "This folder holds the results of a run of limpet, and the next run into it replaces them.\n"
-_OURS = ("conformance.json", "summary.md", "report.html", "allure-results", "histories")
+_OURS = (
+    "conformance.json", "summary.md", "report.html", "allure-results", "histories", "matrix.html", "matrix.json",
+)  # fmt: skip
 
 
 @dataclass
@@ -40,7 +44,9 @@ class Options:
         require: globs of what must be held for exit 0, besides the targets' own gates.
         out: where results go.
         seed: None for a fresh one.
+        upgrade_to: the target that keys of the only one in ``targets`` are replayed to, None for no such thing.
         strict: a broken *should* fails too.
+        jobs: how many workers share the scenarios; None for one each core.
         command: the line that repeats this run, but for the seed.
         override: another entry point in the targets' place.
     """
@@ -52,7 +58,9 @@ class Options:
     require: tuple[str, ...] = ()
     out: Path = Path("limpet-out")
     seed: int | None = None
+    upgrade_to: str | None = None
     strict: bool = False
+    jobs: int | None = None
     command: str = "limpet run"
     override: Override | None = None
 
@@ -76,7 +84,9 @@ class RunSession:
 
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(startable(shown_only=not self.options.all_targets))
-        self.loaded = [replace(each, override=self.options.override) for each in self._load(wanted)]
+        self.loaded = [self._as_asked(each) for each in self._load(wanted)]
+        if self.options.upgrade_to is not None:
+            self.loaded = [self._upgraded(self.options.upgrade_to)]
         named = [each.target.name for each in self.loaded]
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
@@ -95,6 +105,21 @@ class RunSession:
             raise together(faults)
         return loaded
 
+    def _as_asked(self, loaded: LoadedTarget) -> LoadedTarget:
+        # Most targets have none, and to know its version a balancer is started.
+        known = in_force(loaded.deviations, version_of(loaded)) if loaded.deviations else ()
+        return replace(loaded, override=self.options.override, deviations=known)
+
+    def _upgraded(self, name: str) -> LoadedTarget:
+        if len(self.loaded) != 1:
+            raise UsageFault(
+                f"{len(self.loaded)} targets cannot be upgraded to one", where="--upgrade-to", do="Give one --target."
+            )
+        (loaded,), newer = self.loaded, load(name)
+        if reason := unfit(loaded, newer):
+            raise UsageFault(reason, where=f"--upgrade-to {name}")
+        return replace(loaded, newer=newer)
+
     def jobs_of(self, behaviour: Behaviour) -> list[Job]:
         """What is to be run of one behaviour, on all targets.
 
@@ -112,7 +137,7 @@ class RunSession:
         return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
 
     def check_names(self, *, whole: bool) -> None:
-        """Sees that the catalogues' requirements name behaviours that exist.
+        """Sees that requirements and known deviations name behaviours that exist.
 
         Args:
             whole: everything there is was collected; else the bundled suites are looked at too.
@@ -121,13 +146,22 @@ class RunSession:
             UsageFault: some do not, with every one of them.
         """
         there = [*self.behaviours.values(), *(() if whole else behaviours((SUITES,)))]
-        check_behaviours([(each.source, each.catalogue) for each in self.loaded], known_names(there))
+        faults: list[UsageFault] = []
+        try:
+            check_behaviours([(each.source, each.catalogue) for each in self.loaded], known_names(there))
+        except UsageFault as fault:
+            faults.append(fault)
+        for each in self.loaded:
+            if wrong := unknown_names(each.deviations, rows_of(there, each.contract)):
+                faults.append(UsageFault("\n".join(wrong), do="`limpet run -v` prints rows by their full name."))
+        if faults:
+            raise together(faults)
 
     def start(self, jobs: Sequence[Job]) -> Crew:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        self.runner = Crew(self.seed, jobs, out, self._emit)
+        self.runner = Crew(self.seed, jobs, out, self._emit, processes=self.options.jobs)
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(

@@ -14,6 +14,7 @@ from limpet.reports.evidence import (
     certainty,
     cost,
     curl_text,
+    deviation_note,
     emulation_note,
     is_link,
     requirement_line,
@@ -33,6 +34,8 @@ STATUS = {
     Verdict.NOT_CHECKABLE: "skipped",
     Verdict.KNOWN_DEVIATION: "skipped",
 }
+_STALE = "failed"
+_STALE_WORD = "stale deviation"
 _CATEGORY_NAME = {
     Verdict.BROKEN: "Broken promises",
     Verdict.INCONCLUSIVE: "Inconclusive: too little was seen to decide",
@@ -94,7 +97,7 @@ def allure_case(result: Result, target: TargetInfo | None = None, seed: int | No
         title=one_line(result.name),
         full_name=one_line(result.key),
         history_id=md5(plain(result.key).encode(), usedforsecurity=False).hexdigest(),
-        status=STATUS[result.verdict],
+        status=_STALE if result.stale else STATUS[result.verdict],
         message=message(result),
         trace=trace(result),
         known=result.verdict is Verdict.KNOWN_DEVIATION,
@@ -110,7 +113,7 @@ def allure_case(result: Result, target: TargetInfo | None = None, seed: int | No
 
 def message(result: Result) -> str:
     """``[broken] reason``: the categories know a verdict by this prefix."""
-    return f"[{result.verdict}] {plain(result.reason)}"
+    return f"[{_STALE_WORD if result.stale else result.verdict}] {plain(result.reason)}"
 
 
 def trace(result: Result) -> str:
@@ -151,11 +154,13 @@ def _links(result: Result) -> tuple[tuple[str, str], ...]:
         for source in requirement.sources:
             if is_link(source) and requirement.id not in names.setdefault(source, []):
                 names[source].append(requirement.id)
+    if result.deviation is not None and is_link(result.deviation.link):
+        names.setdefault(result.deviation.link, []).append("known deviation")
     return tuple((address, one_line(", ".join(ids))) for address, ids in names.items())
 
 
 def _description(result: Result) -> str:
-    parts = [plain(result.doc), emulation_note(result), strength_note(result)]
+    parts = [plain(result.doc), emulation_note(result), strength_note(result), deviation_note(result)]
     for requirement in result.requirements:
         paths = [one_line(each) for each in requirement.sources if not is_link(each)]
         seen = f" (see {', '.join(paths)})" if paths else ""
@@ -200,9 +205,12 @@ def categories() -> bytes:
         {
             "name": name,
             "messageRegex": rf"^(?:[\w.]+: )?\[{verdict}\][\s\S]*$",
-            "matchedStatuses": [STATUS[verdict]],
+            "matchedStatuses": [status],
         }
-        for verdict, name in _CATEGORY_NAME.items()
+        for verdict, status, name in (
+            *((str(verdict), STATUS[verdict], name) for verdict, name in _CATEGORY_NAME.items()),
+            (_STALE_WORD, _STALE, "Known deviations that no longer happen"),
+        )
     ]
     return json.dumps(found, indent=1).encode() + b"\n"
 

@@ -127,23 +127,23 @@ def _contract(info: TargetInfo) -> msgspec.Raw:
 
 def encode(conformance: Conformance) -> bytes:
     """The file's text: indented JSON, fields in a fixed order, a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(_whole(conformance)), indent=1) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(whole(conformance)), indent=1) + b"\n"
 
 
-def _whole(value: object) -> Json | msgspec.Raw:
+def whole(value: object) -> Json | msgspec.Raw:
     """``value`` with every field of every struct, defaults included, and text that UTF-8 can hold."""
     match value:
         case msgspec.Struct():
-            fields = {name: _whole(getattr(value, name)) for name in value.__struct_fields__}
+            fields = {name: whole(getattr(value, name)) for name in value.__struct_fields__}
             if isinstance(value, Result):
-                fields = {"key": _whole(value.key), "name": _whole(value.name)} | fields
+                fields = {"key": whole(value.key), "name": whole(value.name)} | fields
             return fields  # type: ignore[return-value]  # Raw is JSON already
         case msgspec.Raw():
             return value
         case dict():
-            return {encodable(str(key)): _whole(item) for key, item in value.items()}  # type: ignore[misc]
+            return {encodable(str(key)): whole(item) for key, item in value.items()}  # type: ignore[misc]
         case list() | tuple():
-            return [_whole(item) for item in value]  # type: ignore[misc]
+            return [whole(item) for item in value]  # type: ignore[misc]
         case str():
             return encodable(str(value))
         case bool() | int() | float() | None:

@@ -69,6 +69,19 @@ def strength_note(result: Result) -> str:
     return ""
 
 
+def deviation_note(result: Result) -> str:
+    """What is known of a row that breaks a promise as it always did, or does so no longer; "" where nothing is."""
+    known = result.deviation
+    if known is None or result.verdict not in (Verdict.KNOWN_DEVIATION, Verdict.HELD, Verdict.BROKEN):
+        return ""
+    parts = [] if result.verdict is Verdict.KNOWN_DEVIATION else [f"Known of it: {known.happens}"]
+    parts += [f"Documented: {known.documented}"] if known.documented else []
+    last = f" until {known.until}" if known.until else ""
+    shown = f"; without limpet: {known.reproduction}" if known.reproduction else ""
+    parts.append(f"Since {known.since}{last}; {known.link}{shown}")
+    return one_line(" ".join(f"{each.rstrip('.')}." for each in parts))
+
+
 def is_link(source: str) -> bool:
     """Whether a requirement's source is a page (only https is ever made a link) and not a path in some docs folder."""
     return _LINK.fullmatch(source) is not None

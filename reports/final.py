@@ -14,10 +14,10 @@ from rich.text import Text
 
 from limpet.harness.model.verdict import ExitCode, Result, Verdict
 from limpet.harness.model.violation import Violation
-from limpet.reports.evidence import curl_text, facts, requirement_line, strength_note
+from limpet.reports.evidence import curl_text, deviation_note, facts, requirement_line, strength_note
 from limpet.reports.looks import LOOKS, Look
 from limpet.reports.run import Row, Run, Section
-from limpet.reports.text import one_line, plain
+from limpet.reports.text import gist, one_line, plain
 
 _VIOLATIONS = 3
 _TRAIL = 6
@@ -82,10 +82,12 @@ def show_run(voice: Voice, run: Run, *, written: Iterable[Path], verbosity: int 
         voice.say(
             "Rows that are held, observed or not promised are only counted here: -v shows all of them.", style="dim"
         )
-    _show_trouble(voice, run, verbosity)
+    show_trouble(voice, run, verbosity)
     for result in run.broken:
         _show_broken(voice, result, verbosity)
-    _show_end(voice, run, written)
+    for result in run.known:
+        _show_known(voice, result, verbosity)
+    show_end(voice, run, written)
 
 
 def _show_head(voice: Voice, section: Section) -> None:
@@ -174,19 +176,20 @@ def _why(row: Row) -> str:
     return one_line(only.reason) if len(row.results) == 1 and only.name == row.behaviour else row.why
 
 
-def _show_trouble(voice: Voice, run: Run, verbosity: int) -> None:
+def show_trouble(voice: Voice, run: Run, verbosity: int) -> None:
     """What could not be set up and what limpet failed in, each cause once: one bad configuration costs many rows."""
-    causes: dict[tuple[str, Verdict, str, str], list[str]] = {}
+    causes: dict[tuple[str, Verdict, str, str], list[Result]] = {}
     for result in run.results:
         if result.verdict in (Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR):
-            causes.setdefault((result.target, result.verdict, result.reason, result.detail), []).append(result.name)
-    for (target, verdict, reason, detail), names in causes.items():
-        look = LOOKS[verdict]
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            cause = (result.target, result.verdict, gist(result.reason), gist(result.detail))
+            causes.setdefault(cause, []).append(result)
+    for first, *others in causes.values():
+        look = LOOKS[first.verdict]
+        more = f" and {len(others)} more" if others else ""
         voice.blank()
-        voice.say(f"{voice.mark(look)} {verdict}: {target} {names[0]}{more}", style=look.style)
-        voice.say(reason, indent=2)
-        lines = plain(detail).splitlines()
+        voice.say(f"{voice.mark(look)} {first.verdict}: {first.target} {first.name}{more}", style=look.style)
+        voice.say(first.reason, indent=2)
+        lines = plain(first.detail).splitlines()
         voice.literal("\n".join(lines if verbosity > 1 else lines[-_DETAIL:]), indent=4)
 
 
@@ -195,7 +198,7 @@ def _show_broken(voice: Voice, result: Result, verbosity: int) -> None:
     voice.blank()
     voice.say(f"{voice.mark(look)} broken: {result.target} {result.name}", style=look.style)
     voice.say(result.reason, indent=2)
-    if note := strength_note(result):
+    for note in filter(None, (strength_note(result), deviation_note(result))):
         voice.say(note, indent=2)
     for requirement in result.requirements:
         voice.say(requirement_line(requirement), style="dim", indent=2)
@@ -215,6 +218,20 @@ def _show_broken(voice: Voice, result: Result, verbosity: int) -> None:
         voice.say(f"history: {result.history}", style="dim", indent=2)
 
 
+def _show_known(voice: Voice, result: Result, verbosity: int) -> None:
+    """What was accepted beforehand, with as much as tells it from something else."""
+    look = LOOKS[result.verdict]
+    voice.blank()
+    voice.say(f"{voice.mark(look)} known deviation: {result.target} {result.name}", style=look.style)
+    voice.say(result.reason, indent=2)
+    if note := deviation_note(result):
+        voice.say(note, indent=2)
+    for violation in result.violations if verbosity > 1 else result.violations[:1]:
+        _show_violation(voice, violation, verbosity)
+    if result.history:
+        voice.say(f"history: {result.history}", style="dim", indent=2)
+
+
 def _show_violation(voice: Voice, violation: Violation, verbosity: int) -> None:
     voice.say(f"{violation.kind}: {violation.text}", indent=2)
     if known := facts(violation):
@@ -226,7 +243,8 @@ def _show_violation(voice: Voice, violation: Violation, verbosity: int) -> None:
         voice.say(f"| {one_line(event)}", style="dim", indent=4)
 
 
-def _show_end(voice: Voice, run: Run, written: Iterable[Path]) -> None:
+def show_end(voice: Voice, run: Run, written: Iterable[Path]) -> None:
+    """Print why the run ended as it did, its summary, what it took, and where the reports are."""
     voice.blank()
     code = run.judgement.code
     for reason in run.judgement.reasons:

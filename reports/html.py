@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -58,6 +59,21 @@ class HtmlReport(AtTheEnd):
 
 def render(run: Run) -> str:
     """The whole page. Nothing in it is taken from elsewhere, and its policy forbids the browser to try."""
+    return page(
+        "report.html.j2", "report.js.j2", None, run=run, themes=themes(run), counts=_counts(run),
+        not_promised=Verdict.NOT_PROMISED,
+    )  # fmt: skip
+
+
+def page(template: str, script: str, more: Mapping[str, Callable[..., object]] | None = None, **values: object) -> str:
+    """A page from a template and the one script that its policy lets run.
+
+    Args:
+        template: its name.
+        script: the script's name.
+        more: filters besides those that all pages have.
+        **values: what the template shows.
+    """
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     # By name Jinja2 escapes nothing in *.j2, so it is told to escape everything; `finalize` sees what it prints first.
     environment = jinja2.Environment(
@@ -69,13 +85,10 @@ def render(run: Run) -> str:
         certainty=certainty, emulation=emulation_note, href=_href, opened=_opened, breakable=_breakable,
         strength=strength_note,
     )  # fmt: skip
-    script = loader.get_source(environment, "report.js.j2")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment.get_template("report.html.j2")
-    return template.render(
-        run=run, themes=themes(run), counts=_counts(run), script=script, script_hash=digest,
-        not_promised=Verdict.NOT_PROMISED,
-    )  # fmt: skip
+    environment.filters.update(more or {})
+    source = loader.get_source(environment, script)[0]
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    return environment.get_template(template).render(script=source, script_hash=digest, **values)
 
 
 def _safe(value: object) -> object:

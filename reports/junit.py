@@ -1,7 +1,8 @@
 """JUnit XML, as CI systems read it: one suite for each target.
 
 Broken is a failure. Inconclusive, setup failed and harness error are errors: nothing was decided about the balancer.
-Not promised, not checkable and known deviation are skipped. Held and observed pass.
+Not promised, not checkable and known deviation are skipped. Held and observed pass, but for a known deviation that no
+longer happens, which is a failure.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from limpet.harness.model.verdict import Result, Verdict
-from limpet.reports.evidence import curl_text, violations_text
+from limpet.reports.evidence import curl_text, deviation_note, violations_text
 from limpet.reports.run import AtTheEnd, Run, Section
 from limpet.reports.text import one_line, plain, write_atomically
 
@@ -44,8 +45,12 @@ class JUnitReport(AtTheEnd):
         return self._path
 
 
+def _tag(result: Result) -> str:
+    return "failure" if result.stale else _TAG[result.verdict]
+
+
 def _counts(results: tuple[Result, ...]) -> dict[str, str]:
-    tags = [_TAG[each.verdict] for each in results]
+    tags = [_tag(each) for each in results]
     return {
         "tests": str(len(tags)),
         "failures": str(tags.count("failure")),
@@ -107,7 +112,7 @@ def _case(suite: ET.Element, result: Result) -> None:
         case,
         [("verdict", str(result.verdict)), *(("requirement", requirement.id) for requirement in result.requirements)],
     )
-    if tag := _TAG[result.verdict]:
+    if tag := _tag(result):
         attributes = {"message": one_line(f"[{result.verdict}] {result.reason}")}
         if tag != "skipped":
             kinds = " ".join(dict.fromkeys(str(each.kind) for each in result.violations))
@@ -119,7 +124,7 @@ def _case(suite: ET.Element, result: Result) -> None:
 
 
 def _body(result: Result) -> str:
-    parts = [violations_text(result), plain(result.detail)]
+    parts = [deviation_note(result), violations_text(result), plain(result.detail)]
     if curl := curl_text(result):
         parts.append(f"Without limpet:\n{curl}")
     return "\n\n".join(part for part in parts if part)

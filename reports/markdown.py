@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
+
 from limpet.harness.model.verdict import Result, Verdict
-from limpet.reports.evidence import curl_text, emulation_note, is_link, requirement_line, strength_note, violations_text
+from limpet.reports.evidence import (
+    curl_text,
+    deviation_note,
+    emulation_note,
+    is_link,
+    requirement_line,
+    strength_note,
+    violations_text,
+)
 from limpet.reports.looks import LOOKS
 from limpet.reports.run import AtTheEnd, Row, Run, Section
 from limpet.reports.text import one_line, plain, write_atomically
@@ -59,6 +69,7 @@ def _section(section: Section) -> str:
     if silent:
         lines.append(f"Not promised: {', '.join(silent)}.")
     lines += [_broken(result) for result in section.results if result.verdict is Verdict.BROKEN]
+    lines += [_known(result) for result in section.results if result.verdict is Verdict.KNOWN_DEVIATION]
     return "\n\n".join(lines)
 
 
@@ -68,8 +79,7 @@ def _row(row: Row) -> str:
 
 def _broken(result: Result) -> str:
     parts = [f"### Broken: {_words(result.name)}", _words(result.reason)]
-    if note := strength_note(result):
-        parts.append(note)
+    parts += [_words(note) for note in (strength_note(result), deviation_note(result)) if note]
     if result.requirements:
         parts.append("\n".join(_requirement(number, result) for number in range(len(result.requirements))))
     if evidence := violations_text(result):
@@ -79,6 +89,15 @@ def _broken(result: Result) -> str:
     if curl := curl_text(result):
         parts += ["Without limpet:", _code(curl)]
     return "\n\n".join(parts)
+
+
+def _known(result: Result) -> str:
+    """What was seen again, shorter than what is new: it was looked at by hand before it was accepted."""
+    seen = violations_text(msgspec.structs.replace(result, violations=result.violations[:1]))
+    return "\n\n".join(filter(None, [
+        f"### Known deviation: {_words(result.name)}", _words(result.reason), _words(deviation_note(result)),
+        _code(seen, "text") if seen else "",
+    ]))  # fmt: skip
 
 
 def _requirement(number: int, result: Result) -> str:

@@ -90,6 +90,11 @@ class Run(msgspec.Struct, frozen=True):
         """The accusations."""
         return tuple(each for each in self.results if each.verdict is Verdict.BROKEN)
 
+    @property
+    def known(self) -> tuple[Result, ...]:
+        """What was accepted beforehand, and happened again."""
+        return tuple(each for each in self.results if each.verdict is Verdict.KNOWN_DEVIATION)
+
 
 def rows_of(results: Iterable[Result]) -> tuple[Row, ...]:
     """The rows of one target's results, in order of name."""

@@ -19,7 +19,7 @@ from limpet.harness.model.verdict import Result, Verdict
 from limpet.reports.final import Voice, show_run
 from limpet.reports.looks import LOOKS
 from limpet.reports.run import finished_run
-from limpet.reports.text import one_line
+from limpet.reports.text import gist, one_line
 
 _LOUD = {Verdict.BROKEN, Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR}
 
@@ -38,6 +38,7 @@ class TerminalReport:
     Args:
         console: where to; colour and width are its business (rich follows NO_COLOR and TERM).
         written: what the other reports wrote, asked for at the end.
+        show: prints the last page.
         verbosity: 0 names held rows only, 1 shows every row, 2 every variant and all evidence.
         live: a moving progress line; by default on a terminal outside of CI.
         clock: seconds, monotonic.
@@ -48,6 +49,7 @@ class TerminalReport:
         console: Console | None = None,
         *,
         written: Callable[[], Iterable[Path]] = tuple,
+        show: Callable[..., None] = show_run,
         verbosity: int = 1,
         live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -55,12 +57,14 @@ class TerminalReport:
         self._console = console or _console()
         self._voice = Voice(self._console)
         self._written = written
+        self._show = show
         self._verbosity = verbosity
         self._is_live = self._console.is_terminal and not os.environ.get("CI") if live is None else live
         self._clock = clock
         self._plan: RunStarted | None = None
         self._began = clock()
         self._counts: Counter[Verdict] = Counter()
+        self._said: set[tuple[str, Verdict, str]] = set()
         self._in_flight: dict[tuple[str, str], float] = {}
         self._live: Live | None = None
 
@@ -76,7 +80,7 @@ class TerminalReport:
             case RunFinished():
                 self.close()
                 run = finished_run(self._plan, event)
-                show_run(self._voice, run, written=self._written(), verbosity=self._verbosity)
+                self._show(self._voice, run, written=self._written(), verbosity=self._verbosity)
 
     def close(self) -> None:
         """Take the progress line away."""
@@ -104,7 +108,10 @@ class TerminalReport:
     def _note(self, result: Result) -> None:
         self._in_flight.pop((result.target, result.name), None)
         self._counts[result.verdict] += 1
-        if result.verdict in _LOUD:
+        # One bad configuration costs every row of a target: its cause is said once, and again with the last page.
+        cause = (result.target, result.verdict, gist(result.reason))
+        if result.verdict in _LOUD and (result.verdict is Verdict.BROKEN or cause not in self._said):
+            self._said.add(cause)
             look = LOOKS[result.verdict]
             self._voice.say(
                 self._voice.mark(look), f"{result.verdict}: {result.target} {result.name}: {result.reason}",

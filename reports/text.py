@@ -25,6 +25,11 @@ def one_line(text: str) -> str:
     return " ".join(plain(text).split())
 
 
+def gist(text: str) -> str:
+    """``text`` without the words that have a digit: what stays when times, ports and temporary names change."""
+    return " ".join("#" if any(map(str.isdigit, word)) else word for word in one_line(text).split())
+
+
 def encodable(text: str) -> str:
     """``text`` as it was, but for lone surrogates, which no UTF-8 file can hold."""
     return _SURROGATE.sub(_written_out, text)

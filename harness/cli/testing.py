@@ -16,6 +16,7 @@ import click
 from limpet.harness.model.errors import UsageFault
 
 if TYPE_CHECKING:
+    from limpet.harness.model.events import Handler
     from limpet.harness.session import Options
 
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--profile", metavar="P", help="Judge by this profile (product/profile) instead of the target's own.")
 @click.option("--behaviour", "behaviours", multiple=True, metavar="GLOB", help="Only these behaviours; repeatable.")
 @click.option("--require", multiple=True, metavar="GLOB", help="What must be held for exit 0; repeatable.")
+@click.option("--upgrade-to", metavar="DIR", help="Another version or product: replay to it the keys that the one "
+              "--target handed out.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-out"), show_default=True,
               help="Where reports and histories go.")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Repeat the run of this seed.")
@@ -41,6 +44,7 @@ def run(
     profile: str | None,
     behaviours: tuple[str, ...],
     require: tuple[str, ...],
+    upgrade_to: str | None,
     out: Path,
     seed: int | None,
     junit: Path | None,
@@ -64,6 +68,7 @@ def run(
     for suite in suites:
         words += ["--suite", str(suite)]
     words += ["--profile", profile] if profile else []
+    words += ["--upgrade-to", upgrade_to] if upgrade_to else []
     words += ["--strict"] if strict else []
     options = Options(
         targets=targets,
@@ -73,6 +78,7 @@ def run(
         require=require,
         out=out,
         seed=seed,
+        upgrade_to=upgrade_to,
         strict=strict,
         command=shlex.join(words),
     )
@@ -99,16 +105,30 @@ def judge(options: Options, *, suites: Sequence[Path], junit: Path | None, verbo
     Raises:
         LimpetFault: there was nothing to judge, or no way to.
     """
+    from limpet.reports.collection import standard_handlers
+
+    if junit is not None:
+        place_for(junit)
+    return judge_for(options, standard_handlers(options.out, junit=junit, verbosity=verbosity), suites=suites)
+
+
+def judge_for(options: Options, told: Sequence[Handler], *, suites: Sequence[Path] = ()) -> int:
+    """The same, told to handlers of the caller's own.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        LimpetFault: there was nothing to judge, or no way to.
+    """
     import pytest
 
     from limpet.harness.engine.collecting import HOME, SUITES
     from limpet.harness.plugin_face import Face
     from limpet.harness.session import RunSession
-    from limpet.reports.collection import Fanout, standard_handlers
+    from limpet.reports.collection import Fanout
 
-    if junit is not None:
-        _place_for(junit)
-    handlers = Fanout(standard_handlers(options.out, junit=junit, verbosity=verbosity))
+    handlers = Fanout(told)
     face = Face(RunSession(options, [handlers]))
     arguments = [
         str(SUITES),
@@ -129,7 +149,7 @@ def judge(options: Options, *, suites: Sequence[Path], junit: Path | None, verbo
     return face.exit_code(int(code))
 
 
-def _place_for(file: Path) -> None:
+def place_for(file: Path) -> None:
     """Sees that a file can be written before a run is spent on it."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

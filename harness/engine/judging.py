@@ -35,6 +35,8 @@ class Findings:
     violations: tuple[Violation, ...] = ()
     decided: int = 0
     detail: str = ""
+    ended: bool = False
+    """Whether the balancer's process is gone."""
 
 
 def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, prefix: str, out: Path) -> Result:
@@ -64,6 +66,7 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
         # How many requests could have shown otherwise informs nobody where the scenario says what it saw.
         seen = [each.text for each in findings.violations] or [findings.reason] * (not scenario.observations)
         findings = Findings(Verdict.OBSERVED, "; ".join([*scenario.observations, *seen][:3]), (), findings.decided)
+    findings = _compared(job, findings)
     return result_of(
         job,
         findings.verdict,
@@ -100,6 +103,7 @@ def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result
         error_rate=job.behaviour.error_rate,
         budget=job.behaviour.budget,
         sees=job.behaviour.sees,
+        deviation=job.deviation,
         **more,  # type: ignore[arg-type]
     )
 
@@ -134,14 +138,15 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
             Verdict.HARNESS_ERROR, f"oracle: {type(err).__name__}: {err}",
             detail="".join(traceback.format_exception(err)),
         )  # fmt: skip
-    if not deployment.target.alive():
+    ended = not deployment.target.alive()
+    if ended:
         scenario.broken(Kind.ERROR, f"the balancer's process ended; its last lines: {deployment.target.last_lines()}")
     violations = [*scenario.violations, *verdicts.violations]
     decided = scenario.decided + verdicts.decided
     if violations:
         timing = deployment.loaded.target.timing
         rests = rests_on(timing, scenario.controls, violations, waited=scenario.waited > 0)
-        return Findings(Verdict.BROKEN, _headline(violations), tuple(_first(violations)), decided, rests)
+        return Findings(Verdict.BROKEN, _headline(violations), tuple(_first(violations)), decided, rests, ended)
     if instead is not None:
         return replace(instead, decided=decided)
     if not decided:
@@ -149,6 +154,23 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
     return Findings(Verdict.HELD, f"{decided} of {scenario.requests} requests could have shown otherwise"
                     if decided <= scenario.requests else f"{decided} samples could have shown otherwise",
                     (), decided)  # fmt: skip
+
+
+def _compared(job: Job, findings: Findings) -> Findings:
+    """What was found, beside what is known of this row."""
+    known = job.deviation
+    if known is None:
+        return findings
+    if findings.verdict is Verdict.HELD:
+        remedy = f'remove the entry "{known.behaviour}" from {known.file}'
+        return replace(findings, reason=f"no longer happens: {remedy} ({findings.reason})")
+    if findings.verdict is not Verdict.BROKEN:
+        return findings
+    if findings.ended and Kind.ERROR not in known.kinds:
+        return replace(findings, reason=f"{findings.reason}; no known deviation: its process ended")
+    if not known.accepts(findings.violations):
+        return replace(findings, reason=f"{findings.reason}; no known deviation, which is {' and '.join(known.kinds)}")
+    return replace(findings, verdict=Verdict.KNOWN_DEVIATION, reason=known.happens)
 
 
 def _smallest_visible(job: Job, scenario: Scenario, findings: Findings) -> float | None:

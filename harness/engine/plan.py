@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from limpet.harness.backends.redis_server import missing as no_redis
 from limpet.harness.engine.behaviour import Behaviour, Need
+from limpet.harness.engine.upgrade import expectation
+from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.catalogue import Known
-from limpet.harness.model.verdict import RequirementRef, Verdict
+from limpet.harness.model.verdict import Deviation, RequirementRef, Verdict, literal_brackets
 from limpet.harness.targets.abilities import why_not
 from limpet.harness.targets.load import LoadedTarget
 
@@ -38,7 +40,7 @@ class Job:
 
     ``settled`` is the verdict where none has to be run for it, with its ``reason``; None where it has to be run.
     ``luck`` is what its seed is drawn from; jobs that share it send the same traffic. "" for a luck of its own.
-    ``observed_only``: nothing is promised firmly enough to be broken.
+    ``observed_only``: nothing is promised firmly enough to be broken. ``deviation`` is what is known of this row.
     """
 
     loaded: LoadedTarget
@@ -48,6 +50,7 @@ class Job:
     settled: Verdict | None = None
     reason: str = ""
     luck: str = ""
+    deviation: Deviation | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +72,8 @@ def plan(loaded: LoadedTarget, behaviours: Iterable[Behaviour], globs: Sequence[
     """The jobs of one target, in the order of the behaviours; with ``globs``, those whose name matches one."""
     jobs: list[Job] = []
     for behaviour in behaviours:
+        if "upgrade" in behaviour.needs and loaded.newer is None:
+            continue  # a question that nobody asked
         found = _jobs(loaded, behaviour)
         jobs += [job for job in found if not globs or any(matches(glob, job) for glob in globs)]
     return jobs
@@ -81,13 +86,28 @@ def matches(glob: str, job: Job) -> bool:
 
 def matches_name(glob: str, name: str) -> bool:
     """Whether a glob means a behaviour or a variant of this name."""
-    # Brackets are literal here: people write failover.modes[hang], never character classes.
-    return fnmatch.fnmatchcase(name, glob.replace("[", "[[]"))
+    return fnmatch.fnmatchcase(name, literal_brackets(glob))
 
 
 def known_names(behaviours: Iterable[Behaviour]) -> Known:
     """The behaviours by name, each with its variants: what a requirement may name."""
     return {each.id: None if callable(each.variants) else tuple(each.variants) for each in behaviours}
+
+
+def rows_of(behaviours: Iterable[Behaviour], contract: Contract) -> Known:
+    """The behaviours by name, each with the variants that it has under this contract."""
+    known = dict(known_names(behaviours))
+    for each in behaviours:
+        if not each.unpromised(contract):
+            known[each.id] = tuple(filter(None, each.variants_for(contract)))
+    return known
+
+
+def known_deviation(loaded: LoadedTarget, name: str) -> Deviation | None:
+    """What is known of the row of this name. Nothing of a program that stands in the target's place."""
+    if loaded.override is not None or not loaded.sticky:
+        return None
+    return next((each for each in loaded.deviations if each.names(name)), None)
 
 
 def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
@@ -99,6 +119,8 @@ def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
     for variant in behaviour.variants_for(contract):
         name = f"{behaviour.id}[{variant}]" if variant else behaviour.id
         requirements = requirements_of(loaded, name)
+        if not requirements and "upgrade" in behaviour.needs:
+            requirements = (expectation(loaded),)
         if not requirements and any(loaded.profile_name in each.profiles for each in loaded.catalogue.requirement):
             reason = f"no requirement of {loaded.profile} names it"
             jobs.append(Job(loaded, behaviour, variant, (), Verdict.NOT_PROMISED, reason))
@@ -109,7 +131,8 @@ def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
             continue
         missing = uncheckable(loaded, this)
         verdict = Verdict.NOT_CHECKABLE if missing else None
-        jobs.append(Job(loaded, this, variant, requirements, verdict, missing))
+        deviation = None if missing else known_deviation(loaded, name)
+        jobs.append(Job(loaded, this, variant, requirements, verdict, missing, deviation=deviation))
     if all(job.settled is Verdict.NOT_PROMISED for job in jobs):
         return [Job(loaded, behaviour, "", (), Verdict.NOT_PROMISED, jobs[0].reason)]
     return jobs

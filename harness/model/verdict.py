@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
-from limpet.harness.model.violation import Violation
+from limpet.harness.model.violation import Kind, Violation
 
 
 class Verdict(StrEnum):
@@ -77,6 +77,40 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
 
 
+class Deviation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A promise that a product is known to break, as ``known-deviations.toml`` accepts it.
+
+    ``behaviour`` names one row (``failover.modes[hang]``) or is a glob over such names. ``happens`` and ``documented``
+    are sentences: what it does, and what its documentation says instead. ``since`` and ``until`` are the first and the
+    last version that does it ("" for no last one). ``link`` is a page or ``not reported``, ``reproduction`` a script
+    that shows it without limpet ("" where there is none), ``file`` where the entry stands. ``kinds`` are the kinds of
+    violation that it accepts; empty for all.
+    """
+
+    behaviour: str
+    happens: str
+    since: str
+    link: str
+    documented: str = ""
+    until: str = ""
+    reproduction: str = ""
+    file: str = ""
+    kinds: tuple[Kind, ...] = ()
+
+    def names(self, row: str) -> bool:
+        """Whether it means the row of this name."""
+        return fnmatch.fnmatchcase(row, literal_brackets(self.behaviour))
+
+    def accepts(self, violations: Iterable[Violation]) -> bool:
+        """Whether it excuses all of them: what nobody has looked at is not known."""
+        return not self.kinds or all(each.kind in self.kinds for each in violations)
+
+
+def literal_brackets(glob: str) -> str:
+    """A glob in which brackets stand for themselves: people write failover.modes[hang], never character classes."""
+    return glob.replace("[", "[[]")
+
+
 class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The outcome of one behaviour, or one variant of it, on one target.
 
@@ -88,6 +122,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none).
     ``product`` is what really runs; ``plays`` is the product whose profile it is judged by, "" where that is the same
     one. ``emulation`` is set where it was set up to play that. Either way nothing is said about the product played.
+    ``deviation`` is the entry of ``known-deviations.toml`` that names this row, whatever became of it.
     """
 
     target: str
@@ -115,6 +150,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     certainty: str = ""
     history: str = ""
     detail: str = ""
+    deviation: Deviation | None = None
 
     @property
     def name(self) -> str:
@@ -131,6 +167,11 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """Whether nothing stronger than a *should* stands behind it: broken, it fails only a strict run."""
         return bool(self.requirements) and all(each.level != "must" for each in self.requirements)
 
+    @property
+    def stale(self) -> bool:
+        """Whether a known deviation no longer happens: a list that excuses what is right will excuse what is wrong."""
+        return self.verdict is Verdict.HELD and self.deviation is not None
+
 
 class Gate(msgspec.Struct, frozen=True):
     """What must be held for exit 0: globs over behaviour names, and for which target ("" for all).
@@ -144,8 +185,7 @@ class Gate(msgspec.Struct, frozen=True):
 
     def concerns(self, result: Result) -> bool:
         """Whether this gate speaks about that result."""
-        # Brackets are literal: people write failover.modes[hang], never character classes.
-        pattern = self.pattern.replace("[", "[[]")
+        pattern = literal_brackets(self.pattern)
         return self.target in ("", result.target) and (
             fnmatch.fnmatchcase(result.name, pattern) or fnmatch.fnmatchcase(result.behaviour, pattern)
         )
@@ -168,10 +208,16 @@ _PROMISED = {Verdict.HELD, Verdict.BROKEN, Verdict.KNOWN_DEVIATION, Verdict.INCO
              Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR}  # fmt: skip
 
 
+_NAMED = 5
+"""Broken rows that the judgement names; each has its own evidence anyway."""
+
+
 def judge_run(
     results: Sequence[Result], gates: Sequence[Gate] = (), *, strict: bool = False, cut_from: int | None = None
 ) -> Judgement:
     """The exit code of a run: 3 when nothing could start, else 1, 4, 3 (some rows), 5, 0, whichever applies first.
+
+    A known deviation that no longer happens counts as a broken promise: of whoever keeps the list of them.
 
     Args:
         results: what was found.
@@ -181,6 +227,7 @@ def judge_run(
     """
     reasons: list[str] = []
     broken = [each for each in results if each.verdict is Verdict.BROKEN and (strict or not each.only_should)]
+    stale = [each for each in results if each.stale]
     harness = [each for each in results if each.verdict is Verdict.HARNESS_ERROR]
     setup = [each for each in results if each.verdict is Verdict.SETUP_FAILED]
     started = {*_SATISFIES, Verdict.BROKEN, Verdict.OBSERVED, Verdict.INCONCLUSIVE}
@@ -189,11 +236,12 @@ def judge_run(
     if setup and cut_from is None and not harness and not any(each.verdict in started for each in results):
         code = ExitCode.SETUP
         reasons.append(f"nothing could be started: {setup[0].reason}")
-    elif broken:
+    elif broken or stale:
         code = ExitCode.BROKEN
-        reasons += [f"broken: {each.target} {each.name}: {each.reason}" for each in broken[:5]]
-        if len(broken) > 5:
-            reasons.append(f"broken: and {len(broken) - 5} more")
+        reasons += [f"broken: {each.target} {each.name}: {each.reason}" for each in broken[:_NAMED]]
+        if len(broken) > _NAMED:
+            reasons.append(f"broken: and {len(broken) - _NAMED} more")
+        reasons += [f"known deviation: {each.target} {each.name}: {each.reason}" for each in stale]
     elif harness:
         code = ExitCode.HARNESS
         reasons.append(f"limpet itself failed in {len(harness)} rows, first {harness[0].name}: {harness[0].reason}")

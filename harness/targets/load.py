@@ -14,7 +14,8 @@ from limpet.harness.model.contract import Catalogue, Contract
 from limpet.harness.model.contract.catalogue import Known
 from limpet.harness.model.contract.validation import counted, nearest, parse
 from limpet.harness.model.errors import UsageFault, together
-from limpet.harness.targets import placeholders
+from limpet.harness.model.verdict import Deviation
+from limpet.harness.targets import deviations, placeholders
 from limpet.harness.targets.merge import narrow, strange
 from limpet.harness.targets.model import Table, Target
 from limpet.harness.targets.override import Override
@@ -42,6 +43,9 @@ class LoadedTarget:
         catalogue: the file that the judging profile comes from.
         override: what is started in its place (a faulty balancer).
         source: where the catalogue was read.
+        deviations: what it is known to do otherwise than promised; nothing where another profile than its own judges.
+        newer: what ``--upgrade-to`` named: the balancer that its users' keys are replayed to.
+        sticky: False starts it with its stickiness switched off, so that what shows stickiness has something to find.
     """
 
     target: Target
@@ -52,6 +56,9 @@ class LoadedTarget:
     catalogue: Catalogue
     override: Override | None = None
     source: Path = CATALOGUE
+    deviations: tuple[Deviation, ...] = ()
+    newer: LoadedTarget | None = None
+    sticky: bool = True
 
     @property
     def profile_name(self) -> str:
@@ -129,6 +136,7 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
     read = None if table is None else _noted(faults, _target, table, directory)
     chosen = {} if table is None else table.get("contract", {})
     wanted = "" if table is None else table.get("profile")
+    known = _noted(faults, _deviations, directory)
     files = _noted(faults, _catalogue_files, directory, catalogue)
     found = asked = None
     if files is not None and isinstance(wanted, str):
@@ -149,6 +157,7 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
         found.contract,
         judging.catalogue,
         source=judging.file,
+        deviations=(known or ()) if asked is None else (),
     )
 
 
@@ -181,6 +190,15 @@ def _target(table: Table, directory: Path) -> Target:
     if wrong:
         raise UsageFault(counted(wrong), where=file)
     return read
+
+
+def _deviations(directory: Path) -> tuple[Deviation, ...]:
+    file = directory / deviations.FILE
+    if not file.is_file():
+        return ()
+    # A bundled one is named as in the repository, wherever limpet is installed.
+    shown = directory.relative_to(_HOME) if directory.is_relative_to(_HOME) else directory
+    return deviations.understood(_toml(file), file, shown=str(shown))
 
 
 def _promise(

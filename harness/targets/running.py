@@ -58,7 +58,8 @@ class RunningTarget:
         endpoint = loaded.target.endpoint
         host, port = endpoint.address if endpoint.given else lease.next_endpoint()
         admin_host, admin_port = lease.next_endpoint() if loaded.target.launch else ("", 0)
-        self.scheme = "tcp" if loaded.target.backends.protocol == "tcp" else endpoint.scheme
+        spoken = loaded.target.backends.protocol
+        self.scheme = endpoint.scheme if spoken == "http" else spoken
         self._situation = Situation(
             balancer=Address(host, port, url(self.scheme, host, port)),
             admin=Address(admin_host, admin_port, url("http", admin_host, admin_port)),
@@ -68,7 +69,7 @@ class RunningTarget:
             python=sys.executable,
             generation=1,
             members=tuple(members),
-            affinity_enabled=True,
+            affinity_enabled=loaded.sticky,
         )
 
     @property
@@ -93,7 +94,7 @@ class RunningTarget:
 
     @property
     def url(self) -> str:
-        """``http://host:port``, ``https://…`` or ``tcp://…``."""
+        """``http://host:port``, ``https://…``, ``tcp://…`` or ``udp://…``."""
         return self._situation.balancer.url
 
     @property

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         still_pinned,
     )
     from limpet.harness.engine.scenario import Scenario
+    from limpet.harness.engine.upgrade import upgraded
     from limpet.harness.model.contract import Contract
     from limpet.harness.model.errors import HarnessFault, SetupFault, TargetFault, UsageFault
     from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, ScenarioFinished, ScenarioStarted
@@ -83,6 +84,7 @@ _HOMES = {
         "still_pinned",
     ),
     "harness.engine.scenario": ("Scenario",),
+    "harness.engine.upgrade": ("upgraded",),
     "harness.engine.copies": ("further_copy", "require_passed_on", "try_to_start", "with_application", "with_duration"),
     "harness.engine.passing": (
         "age",
@@ -164,6 +166,7 @@ __all__ = [
     "together",
     "try_to_start",
     "unless_timed",
+    "upgraded",
     "with_application",
     "with_duration",
     "with_forbidden",
