@@ -136,7 +136,8 @@ def _steer(wish: Steering, what: str, value: str) -> bool:
             wish.chunked = value == "1"
         case "close":
             wish.close = value == "1"
-        case "set-cookie":
+        case _ if what.rstrip("0123456789-") == "set-cookie":
+            # Numbered where there are several: a proxy may join repeated headers, and these hold commas of their own.
             wish.set_cookies.append(value)
         case "header":
             name, colon, content = value.partition(":")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from limpet import (
     Client,
     Contract,
@@ -16,6 +18,7 @@ from limpet import (
 from limpet.harness.model.contract import Stated
 from limpet.harness.model.contract.stated import must
 from limpet.harness.model.cookies import parse_cookie_headers
+from limpet.harness.model.history import Header
 
 SET = (
     "plain=1",
@@ -52,6 +55,11 @@ def test_application_untouched(s: Scenario) -> None:
     ways[s.variant](s, users)
 
 
+def _setting(lines: Iterable[str]) -> list[Header]:
+    """What makes the application set these cookies."""
+    return [(f"Limpet-Set-Cookie-{number}", line) for number, line in enumerate(lines)]
+
+
 def _to_client(s: Scenario, users: list[Client]) -> None:
     s.step("the application sets cookies of many forms")
     for user in users:
@@ -59,7 +67,7 @@ def _to_client(s: Scenario, users: list[Client]) -> None:
             lines = list(SET)
             for _ in range(2):
                 s.rng.shuffle(lines)
-                headers = [("Limpet-Set-Cookie", line) for line in lines]
+                headers = _setting(lines)
                 exchange = user.over(connection, headers=headers)
                 if exchange.backend:
                     came = [line for line in exchange.set_cookies if line.partition("=")[0].strip() in NAMES]
@@ -71,7 +79,7 @@ def _re_pinned(s: Scenario, users: list[Client]) -> None:
     dead = s.rng.choice(s.names)
     lost = [s.pinned(dead) for _ in users]
     s.system.kill(dead)
-    headers = [("Limpet-Set-Cookie", line) for line in SET]
+    headers = _setting(SET)
     for user in lost:
         with user.raw() as connection:
             exchange = user.over(connection, headers=headers)

@@ -53,7 +53,9 @@ SHORT = 2.0
 def test_holds_until(s: Scenario) -> None:
     """Just before its duration is over, a pin still holds and its user still has the cookie."""
     early = s.duration - s.resolution
-    target = early - max(0.3, 0.002 * s.duration)
+    # Where time cannot be moved, everybody has to be back in time on a machine with much else to do.
+    slack = 0.002 if s.system.target.can("advance_clock") else 0.05
+    target = early - max(0.3, slack * s.duration)
     if target <= 0:
         raise NotCheckable(f"a clock as coarse as {s.resolution:g} s says nothing about {s.duration:g} s")
     in_time = 0

@@ -368,6 +368,8 @@ def _removed(s: Scenario) -> None:
             if exchange.error or (exchange.status >= 500 and not refuses):
                 text = f"{user.name}, whose backend was removed, got {exchange.error or exchange.status}"
                 s.broken(Kind.ERROR, text, exchange)
+            elif not refuses:
+                s.decided += 1  # an error or silence would have been wrong
             elsewhere += exchange.backend not in ("", victim)
             renewed += bool(user.issued(exchange))
     s.observe(f"{elsewhere} of {VISITS * len(users)} requests with cookies for the removed backend were answered by "

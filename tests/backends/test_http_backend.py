@@ -121,7 +121,7 @@ def test_login_without_a_user_is_refused(http: HTTPConnection) -> None:
 def test_the_request_steers_its_response(http: HTTPConnection) -> None:
     http.putrequest("GET", "/")
     http.putheader("Limpet-Set-Cookie", "A={session}; Path=/")
-    http.putheader("Limpet-Set-Cookie", "B=2")
+    http.putheader("Limpet-Set-Cookie-12", "B=2")
     http.putheader("Limpet-Header", "X-Thing: some value")
     http.putheader("Limpet-Status", "503")
     http.putheader("Limpet-Body", "1000")

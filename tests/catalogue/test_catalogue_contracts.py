@@ -49,6 +49,8 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "url.cookie": ("affinity.key-precedence",),
     "application.mark.form": ("cookie.application-marked",),
     "application.mark.separator": ("cookie.application-marked",),
+    "flow": ("network.source-port",),
+    "udp_idle": ("network.udp-idle",),
     "hash.kind": ("membership.added-remap-bound", "failover.others-unmoved"),
     "hash.uneven": ("membership.added-remap-bound",),
     "duration.default": ("duration.default",),

@@ -54,34 +54,42 @@ def sources(catalogue: Catalogue) -> set[str]:
     return {catalogue.product.documentation, *below(catalogue.model_dump())}
 
 
+PROFILES = """
+apache: routeid nofailover jsessionid jsessionid-url round-robin
+aws-alb: duration-cookie application-cookie
+aws-clb: duration-cookie session-cookie application-cookie
+aws-nlb: flow-hash source-ip udp
+caddy: cookie ip-hash client-ip-hash header query weighted-round-robin
+envoy: stateful-cookie stateful-cookie-strict stateful-cookie-outlier stateful-cookie-retries
+envoy: stateful-cookie-unchecked stateful-header ring-hash-cookie ring-hash-source maglev-cookie maglev-source
+envoy: ring-hash-header tcp-ring-hash-source round-robin
+generic: header header-minted url
+haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
+haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
+haproxy: tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
+huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
+lighttpd: sticky
+nghttpx: cookie cookie-strict ip
+nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
+nginx: hash-header hash-url stream-hash-consistent round-robin
+pen: client-table
+reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin
+reference: least-connections lb-cookie-https source-ip-forwarded source-ip-proxy source-hash-modulo
+reference: source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions source-ip-small-table
+reference: udp-source-ip udp-flow tcp-flow
+squid: sourcehash
+traefik: sticky-cookie sticky-cookie-https sticky-cookie-bare weighted-sticky hrw round-robin tcp-weighted
+trafficserver: client-ip
+varnish: shard-client-ip
+"""
+
+
 def test_the_bundled_products_and_their_profiles(catalogues: Catalogues) -> None:
-    assert {name: set(catalogue.profile) for name, catalogue in catalogues.items()} == {
-        "aws-alb": {"duration-cookie", "application-cookie"},
-        "aws-clb": {"duration-cookie", "session-cookie", "application-cookie"},
-        "generic": {"header", "header-minted", "url"},
-        "huawei-elb": {"source-ip", "lb-cookie", "application-cookie"},
-        "nginx": {"sticky-cookie", "ip-hash", "round-robin"},
-        "reference": {
-            "lb-cookie-idle",
-            "lb-cookie-absolute",
-            "lb-cookie-absolute-balancer",
-            "app-cookie",
-            "source-ip",
-            "tcp-source-ip",
-            "round-robin",
-            "least-connections",
-            "lb-cookie-https",
-            "source-ip-forwarded",
-            "source-ip-proxy",
-            "source-hash-modulo",
-            "source-hash-consistent",
-            "cookie-prefix",
-            "cookie-rewrite",
-            "cookie-route",
-            "shared-sessions",
-            "source-ip-small-table",
-        },
-    }
+    listed: dict[str, set[str]] = {}
+    for line in PROFILES.strip().splitlines():
+        product, _, profiles = line.partition(": ")
+        listed.setdefault(product, set()).update(profiles.split())
+    assert {name: set(catalogue.profile) for name, catalogue in catalogues.items()} == listed
     for name, catalogue in catalogues.items():
         assert catalogue.product.name == name
 
@@ -128,7 +136,9 @@ def test_what_a_requirement_names_exists_on_the_layer_of_its_profiles(catalogues
 
 def test_each_behaviour_of_the_suites_is_named(catalogues: Catalogues, known_behaviours: frozenset[str]) -> None:
     named = {behaviour.partition("[")[0] for _, each in every(catalogues) for behaviour in each.behaviours}
-    assert not known_behaviours - named, "no requirement names " + ", ".join(sorted(known_behaviours - named))
+    # It compares two targets, of which no product's documentation speaks.
+    unnamed = known_behaviours - named - {"balancer.upgrade"}
+    assert not unnamed, "no requirement names " + ", ".join(sorted(unnamed))
 
 
 def test_what_was_only_seen_or_inferred_cannot_fail_a_run(catalogues: Catalogues) -> None:

@@ -125,7 +125,9 @@ def unknown_may_stay_unknown(contract: Contract) -> bool:
     # A balancer that sets a cookie of its own, or writes into the application's, binds whoever it answers.
     learned = contract.affinity == "app-cookie" and contract.cookie is None
     learned = learned and (application is None or application.mark is None)
-    return (learned or contract.affinity in ("header", "url")) and may(contract.reaction.bad_cookie, "ignore")
+    # Of applications' cookies only where something is said of unknown values; else every failover would excuse it.
+    said = contract.reaction.bad_cookie is not None if learned else contract.affinity in ("header", "url")
+    return said and may(contract.reaction.bad_cookie, "ignore")
 
 
 def deletes(cookie: SetCookie) -> bool:
