@@ -33,11 +33,11 @@ def installed(target: str) -> bool:
     return not missing(loaded) and not (loaded.target.backends.sessions == "redis" and redis_server.missing())
 
 
-def run(targets: Iterable[str], out: Path, *arguments: str, timeout: float = 1200) -> tuple[int, str, Verdicts]:
-    """Exit code, output and verdicts of `limpet run` on these targets."""
-    command = [sys.executable, "-m", "limpet.harness.cli.main", "run", "-q", "--out", str(out), *arguments]
+def run(targets: Iterable[str], out: Path, *arguments: str, timeout: float = 2400) -> tuple[int, str, Verdicts]:
+    """Exit code, output and verdicts of `limpet matrix` on these targets."""
+    command = [sys.executable, "-m", "limpet.harness.cli.main", "matrix", "-q", "--out", str(out), *arguments]
     for target in targets:
-        command += ["--target", target]
+        command += ["--only", target]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=out.parent)
     return ended.returncode, ended.stdout + ended.stderr, read(out / "conformance.json")
 
