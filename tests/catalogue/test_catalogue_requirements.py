@@ -68,19 +68,19 @@ haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-inser
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
 haproxy: tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
 huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
-lighttpd: sticky
-nghttpx: cookie cookie-strict ip
+lighttpd: sticky round-robin
+nghttpx: cookie cookie-strict ip round-robin
 nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
 nginx: hash-header hash-url stream-hash-consistent round-robin
-pen: client-table
+pen: client-table round-robin
 reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin
 reference: least-connections lb-cookie-https source-ip-forwarded source-ip-proxy source-hash-modulo
 reference: source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions source-ip-small-table
 reference: udp-source-ip udp-flow tcp-flow
-squid: sourcehash
+squid: sourcehash round-robin
 traefik: sticky-cookie sticky-cookie-https sticky-cookie-bare weighted-sticky hrw round-robin tcp-weighted
-trafficserver: client-ip
-varnish: shard-client-ip
+trafficserver: client-ip round-robin
+varnish: shard-client-ip round-robin
 """
 
 
