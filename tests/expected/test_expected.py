@@ -32,8 +32,13 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcome(out: Path) -> tuple[int, str, dict[str, dict[str, str]]]:
+def outcome(out: Path, request: pytest.FixtureRequest) -> tuple[int, str, dict[str, dict[str, str]]]:
     result: tuple[int, str, dict[str, dict[str, str]]] = verdicts.run(INSTALLED, out)
+    # How long it took, and who was slowest, belongs into the log of every run.
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    for line in result[1].splitlines():
+        if terminal is not None and line.startswith(("slowest", "held", "exit", "broken")):
+            terminal.write_line(f"limpet matrix: {line}")
     return result
 
 
