@@ -27,6 +27,12 @@ _HELD = 5.0
 _DRAWS = 30
 """New sessions tried for each member before a backend counts as unreachable for new sessions."""
 
+_AT_ONCE = 10
+"""Of these, how many go before the rest waits for a backend that may be avoided for a while."""
+
+_LONGEST = 5.0
+"""Seconds of that wait at the most."""
+
 _ANSWERS = 4
 """Answers that may come without the balancer's cookie where nobody said with which it comes."""
 
@@ -126,6 +132,8 @@ class People(ABC):
             Inconclusive: the balancer gave no new session to that backend within the budget.
         """
         for number in range(_DRAWS * self.n):
+            if number == _AT_ONCE * self.n:
+                self._bide()
             client = self.client(keep=keep)
             with self._elsewhere(number):
                 self._require_key(client, client.visit())
@@ -142,6 +150,8 @@ class People(ABC):
         """
         found: dict[str, list[Client]] = {name: [] for name in self.names}
         for number in range(_DRAWS * count * self.n):
+            if number == _AT_ONCE * count * self.n:
+                self._bide()
             client = self.client()
             with self._elsewhere(number):
                 self._require_key(client, client.visit())
@@ -154,6 +164,11 @@ class People(ABC):
                 client.close()
         few = {name: len(group) for name, group in found.items()}
         raise Inconclusive(f"too few new sessions reached some backend within the budget: {few}")
+
+    def _bide(self) -> None:
+        """Gives a balancer the time that it may lawfully avoid a backend after a first connection that went wrong."""
+        timing = self.system.loaded.target.timing
+        time.sleep(min(max(timing.up_noticed.value, timing.retried.value), _LONGEST))
 
     def _elsewhere(self, tries: int) -> AbstractContextManager[None]:
         """After some tries: with idle backends a balancer that counts what is open may always prefer the same one."""

@@ -38,7 +38,7 @@ def test_holds_across_connections(s: Scenario) -> None:
             user.visit(new_connection=True)
 
 
-@behaviour("affinity.holds-within-connection", layers=(7,), error_rate=0.0, budget=90, sees=0.12)
+@behaviour("affinity.holds-within-connection", layers=(7,), error_rate=0.0, budget=120, sees=0.12)
 def test_holds_within_connection(s: Scenario) -> None:
     """Every request of a kept connection is looked at, not only the first: keys that take turns on one connection go
     each to their own backend."""

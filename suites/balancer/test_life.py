@@ -23,7 +23,7 @@ HELD = 1.5
     touches="settings",
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
-    budget=150,
+    budget=220,
     sees=0.13,
 )
 def test_reload(s: Scenario) -> None:
@@ -53,7 +53,7 @@ def test_reload(s: Scenario) -> None:
     touches="settings",
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
-    budget=110,
+    budget=160,
     sees=0.18,
 )
 def test_unrelated_change(s: Scenario) -> None:
@@ -70,8 +70,8 @@ def test_unrelated_change(s: Scenario) -> None:
     touches="settings",
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
-    budget=110,
-    sees=0.1,
+    budget=160,
+    sees=0.16,
 )
 def test_restart(s: Scenario) -> None:
     """The balancer is stopped and started: pins that can outlive it hold."""

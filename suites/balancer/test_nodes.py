@@ -28,8 +28,8 @@ def _unless_promised(contract: Contract) -> str:
     unless=_unless_promised,
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
-    budget=90,
-    sees=0.1,
+    budget=140,
+    sees=0.23,
 )
 def test_two_nodes(s: Scenario) -> None:
     """Two nodes with the same configuration and keys agree on every pin, whichever made it and whichever came first."""

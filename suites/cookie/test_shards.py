@@ -45,7 +45,7 @@ def _variants(contract: Contract) -> list[str]:
     needs=("sessions",),
     variants=_variants,
     error_rate=1e-6,
-    budget=130,
+    budget=180,
 )
 def test_shards(s: Scenario) -> None:
     """A long cookie comes in shards as documented and keeps the pin; with a shard lost or misplaced it is a bad one."""

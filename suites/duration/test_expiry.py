@@ -47,7 +47,7 @@ SHORT = 2.0
     touches="clock",
     waits=True,
     error_rate=0.0,
-    budget=80,
+    budget=130,
     sees=0.53,
 )
 def test_holds_until(s: Scenario) -> None:

@@ -37,7 +37,7 @@ def ways(contract: Contract) -> tuple[str, ...]:
     certainty="A request whose backend answered before the fault decides nothing",
     error_rate=0.0,
     budget=100,
-    sees=0.78,
+    sees=0.96,
 )
 def test_in_request(s: Scenario) -> None:
     """The request that its backend fails is tried elsewhere or fails, as documented; a POST is never sent twice."""

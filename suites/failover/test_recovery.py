@@ -139,7 +139,7 @@ def moves(seen: list[str]) -> int:
     certainty="No answer within the client's 10 s is a hang",
     error_rate=0.0,
     budget=80,
-    sees=0.26,
+    sees=0.32,
 )
 def test_all_down(s: Scenario) -> None:
     """No backend left: a clear error and no hang; when they are back, everybody is served and pinned again."""

@@ -32,7 +32,7 @@ def failures(s: Scenario, seen: list[Exchange]) -> None:
     certainty="Errors count from the moment on by which the balancer must have noticed",
     error_rate=0.0,
     budget=150,
-    sees=0.16,
+    sees=0.27,
 )
 def test_repins(s: Scenario) -> None:
     """A killed backend: its users' next requests succeed elsewhere, on whatever connection and with whatever cookie."""
@@ -220,7 +220,7 @@ def test_others_unmoved(s: Scenario) -> None:
     certainty="One needless move among ten users is seen; "
     "that ten users are all placed where they were, by luck, has a probability of 1e-03",
     error_rate=0.0,
-    budget=150,
+    budget=220,
     sees=0.26,
 )
 def test_rate(s: Scenario) -> None:

@@ -103,7 +103,7 @@ def variants(contract: Contract) -> tuple[str, ...]:
         "removed-backend": Special(needs=("remove",), touches="membership"),
     },
     error_rate=ALPHA,
-    budget=100,
+    budget=160,
     sees=0.999,
     certainty="That changed values keep their pins is judged by all of them together",
 )

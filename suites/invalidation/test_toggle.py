@@ -62,7 +62,7 @@ class _Witness:
         return longest, shown
 
 
-@behaviour("invalidation.toggle", needs=("affinity",), touches="settings", error_rate=1e-6, budget=270, sees=0.98)
+@behaviour("invalidation.toggle", needs=("affinity",), touches="settings", error_rate=1e-6, budget=400, sees=0.98)
 def test_toggle(s: Scenario) -> None:
     """Turned off live, everybody is balanced; turned on again, every pin is right again; and nobody is interrupted."""
     resting = [user for group in s.pinned_to_each(EACH).values() for user in group]

@@ -61,7 +61,7 @@ def moves(seen: list[str]) -> int:
     certainty="A balancer that goes by the place in the list is always "
     "seen, since every backend changes its place; one that places everybody anew is missed with a probability of 5e-05",
     error_rate=0.0,
-    budget=110,
+    budget=160,
     sees=0.29,
 )
 def test_reorder(s: Scenario) -> None:

@@ -76,8 +76,8 @@ def visits(users: list[Client]) -> None:
     certainty="Judged where the contract says that its hash is consistent: a user that goes from one old backend to "
     "another is wrong without any luck. One in three that does is missed with a probability of 4e-09",
     error_rate=1e-6,
-    budget=150,
-    sees=0.71,
+    budget=230,
+    sees=0.95,
 )
 def test_added_remap_bound(s: Scenario) -> None:
     """A new backend moves no more users than its share, all of them to itself, and each of them once."""

@@ -23,7 +23,7 @@ def _variants(contract: Contract) -> list[str]:
     variants=_variants,
     certainty=CERTAINTY,
     error_rate=0.0,
-    budget=100,
+    budget=150,
     sees=0.12,
 )
 def test_http2(s: Scenario) -> None:

@@ -97,7 +97,7 @@ def test_every_problem_of_a_target_is_told_at_once(said, target) -> None:
         (("rum",), ["No such command", "rum"]),
         (("run", "--tarjet", "x"), ["--tarjet"]),
         (("requirements", "--product", "ngnix"), ["--product", 'did you mean "nginx"']),
-        (("requirements", "--profile", "nginx/sticky"), ["--profile", 'did you mean "nginx/sticky-cookie"']),
+        (("requirements", "--profile", "nginx/sticky-cooky"), ["--profile", 'did you mean "nginx/sticky-cookie"']),
         (("schema", "targets"), ["'target', 'catalogue'"]),
         (("lb", "--config", "/nowhere/lb.toml"), ["/nowhere/lb.toml"]),
         (("backend", "--listen", "nonsense"), ["nonsense"]),
