@@ -152,7 +152,7 @@ def _pair(s: Scenario, user: Client) -> str:
     "invalidation.replay",
     affinities=COOKIES,
     error_rate=0.0,
-    budget=50,
+    budget=90,
     certainty="what is seen is shown, not judged; but the oracle judges every request",
 )
 def test_replay(s: Scenario) -> None:
