@@ -32,9 +32,14 @@ def kinds(result: Result) -> set[str]:
     return {str(each.kind) for each in result.violations}
 
 
-def test_round_robin_keeps_no_promise_of_a_sticky_cookie(tmp_path: Path) -> None:
-    behaviours = ("affinity.holds", "cookie.issued[first]", "failover.repins-once")
-    code, results = judged(tmp_path, "nginx-round-robin", "nginx/sticky-cookie", *behaviours)
+@pytest.mark.parametrize(
+    ("profile", "failover"),
+    # nginx's documentation does not say that a user who moved stays with the new server; HAProxy's does.
+    [("nginx/sticky-cookie", "failover.repins"), ("haproxy/cookie-insert", "failover.repins-once")],
+)
+def test_round_robin_keeps_no_promise_of_a_sticky_cookie(tmp_path: Path, profile: str, failover: str) -> None:
+    behaviours = ("affinity.holds", "cookie.issued[first]", failover)
+    code, results = judged(tmp_path, "nginx-round-robin", profile, *behaviours)
     assert code == 1
     assert {name: each.verdict for name, each in results.items()} == dict.fromkeys(behaviours, Verdict.BROKEN)
     assert "cookie-not-issued" in kinds(results["cookie.issued[first]"])

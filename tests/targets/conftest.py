@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import http.server
+import secrets
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.targets import Member
 
 PROFILE = """
 [product]
@@ -78,3 +82,37 @@ def keeper() -> Iterator[Keeper]:
 def lease() -> Iterator[LoopbackLease]:
     with LoopbackLease() as one:
         yield one
+
+
+class Backend(http.server.BaseHTTPRequestHandler):
+    """Answers with its own address; ``/login`` hands out a session in a cookie and in a header."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        text = str(self.server.server_address[0]).encode()  # type: ignore[index]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        if self.path == "/login":
+            made = secrets.token_hex(8)
+            self.send_header("Set-Cookie", f"SHOPSESSION={made}; Path=/")
+            self.send_header("Mcp-Session-Id", made)
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def members(lease: LoopbackLease) -> Iterator[list[Member]]:
+    """Three backends that answer with their address: b1, b2, b3."""
+    servers = [http.server.ThreadingHTTPServer(lease.next_endpoint(), Backend) for _ in range(3)]
+    for server in servers:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    addresses = [server.server_address for server in servers]
+    yield [Member(f"b{n}", str(host), int(port)) for n, (host, port, *_) in enumerate(addresses, 1)]
+    for server in servers:
+        server.shutdown()
+        server.server_close()

