@@ -10,6 +10,7 @@ import time
 
 from limpet.harness.clients.base import Endpoint, Exchange, Failure, Recorder, record_received
 from limpet.harness.clients.sockets import Stream, blame, connection_id, local_name, open_stream, reset
+from limpet.harness.clients.way import STRAIGHT, Seen, Way
 from limpet.harness.clients.wire import Malformed
 from limpet.harness.model.history import Header, Sent
 
@@ -29,6 +30,7 @@ class TcpClient:
         timeout: seconds that a whole exchange may take, connecting included.
         keep: keep the connection between asks; False opens a new one for each.
         same_port: every new connection comes from the port of the first one, which is ended by RST for that.
+        way: what is between it and the balancer.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class TcpClient:
         timeout: float = 10.0,
         keep: bool = True,
         same_port: bool = False,
+        way: Way = STRAIGHT,
     ) -> None:
         self.endpoint = endpoint
         self.name = name
@@ -54,7 +57,8 @@ class TcpClient:
         self._sock: Stream | None = None
         self._id = ""
         self._placed: float | None = None
-        self._local: tuple[str, int] = (source or "", 0)
+        self._way = way
+        self._seen: Seen = way.foresee(source)
 
     def connect(self) -> str:
         """Open the connection without asking anything; "" or the error that the target caused.
@@ -99,12 +103,13 @@ class TcpClient:
             t=time.monotonic() if placed is None else placed,
             client=self.name,
             connection=self._id,
-            source=self._local[0],
+            source=self._seen.address,
             method="TCP",
             path="",
             offset=self._recorder.offset(),
-            port=self._local[1],
+            port=self._seen.port,
             note=note,
+            bound=self._seen.bound,
         )
         self._recorder.add(sent)
         try:
@@ -152,13 +157,15 @@ class TcpClient:
     def _open(self, deadline: float) -> None:
         if self._sock is None:
             self._placed = time.monotonic()
-            self._id, self._local = connection_id(), (self.source or "", self._source_port or 0)
+            self._id, self._seen = connection_id(), self._way.foresee(self.source)
+            self._seen = self._seen._replace(port=self._source_port or 0) if not self._seen.bound else self._seen
             self._sock = open_stream(
-                self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline
+                self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline, way=self._way
             )
-            self._local = local_name(self._sock)
+            local = local_name(self._sock)
+            self._seen = self._way.seen(local, "tcp")
             if self._same_port:
-                self._source_port = self._local[1]
+                self._source_port = local[1]
 
     def _exchange(self, identity: str, hold: float | None, deadline: float) -> bytes:
         assert self._sock is not None

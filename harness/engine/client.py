@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypedDict, Unpack
 
 from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient, UdpClient
 from limpet.harness.clients.base import Endpoint, Identify, Recorder
+from limpet.harness.clients.way import STRAIGHT, Way
 from limpet.harness.engine.carrying import Carrying
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.stated import must
@@ -77,6 +78,7 @@ class Client:
         keep: whether it keeps its connection between requests.
         carrying: its key in a header or in the URL, where that is what the balancer goes by.
         port: its port below layer 7, None for any; the first one is kept for ever where it is part of the key.
+        way: what is between it and the balancer, such as a `Vantage`.
     """
 
     def __init__(
@@ -95,12 +97,14 @@ class Client:
         keep: bool = True,
         carrying: Carrying | None = None,
         port: int | None = None,
+        way: Way = STRAIGHT,
     ) -> None:
         self.contract = contract
         self._carrying = Carrying(contract, keeps=False, own="") if carrying is None else carrying
         self.endpoint = endpoint
         self.name = name
         self.source = source
+        self.way = way
         self.skew = 0.0
         self.last: Exchange | None = None
         self._now = now
@@ -117,17 +121,17 @@ class Client:
         if endpoint.scheme == "tcp":
             self._tcp = TcpClient(
                 endpoint, recorder, name=name, source=source, source_port=port, timeout=manners.timeout, keep=keep,
-                same_port=flow,
+                same_port=flow, way=way,
             )  # fmt: skip
         elif endpoint.scheme == "udp":
             self._tcp = UdpClient(
                 endpoint, recorder, name=name, source=source, source_port=port, keep=keep, same_port=flow,
-                timeout=min(manners.timeout, LOST),
+                timeout=min(manners.timeout, LOST), way=way,
             )  # fmt: skip
         else:
             self._http = HttpClient(
                 endpoint, recorder, name=name, source=source, jar=self.jar, headers=headers,
-                timeout=manners.timeout, identify=identify, keep=keep,
+                timeout=manners.timeout, identify=identify, keep=keep, way=way,
             )  # fmt: skip
 
     def clock(self) -> float:
@@ -252,7 +256,7 @@ class Client:
         """
         return RawConnection(
             replace(self.endpoint, **other), self._recorder, source=through or self.source, carried=carried,
-            resume=resume, timeout=self._manners.timeout, identify=self._identify,
+            resume=resume, timeout=self._manners.timeout, identify=self._identify, way=self.way,
         )  # fmt: skip
 
     def spoken(self, headers: Sequence[Header] = (), cookies: Sequence[str] | None = None) -> Spoken:
@@ -309,15 +313,16 @@ class Client:
             client=self.name, source=self.source, requests=requests, method=plain.method,
             path=self._carrying.path(plain.path, own),
             headers=(*self._headers, *plain.headers, *minted, *headers), body=plain.body or b"", keep=False,
-            cookies=sent, carry=tuple(sent),
+            cookies=sent, carry=tuple(sent), way=self.way,
         )  # fmt: skip
 
-    def another(self, *, source: str | None = None, port: int | None = None) -> Client:
-        """The same user (name, jar) with a further connection, also from another address, or from a chosen port."""
+    def another(self, *, source: str | None = None, port: int | None = None, way: Way | None = None) -> Client:
+        """The same user (name, jar) with a further connection, also from another address, port, or place."""
         twin = Client(
             contract=self.contract, endpoint=self.endpoint, recorder=self._recorder, name=self.name,
             source=source or self.source, now=self._now, headers=self._headers, manners=self._manners,
             identify=self._identify, cookies=False, carrying=self._carrying, port=port,
+            way=way or self.way,
         )  # fmt: skip
         twin.skew = self.skew
         twin.jar = self.jar
