@@ -21,6 +21,7 @@ from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
+from limpet.harness.network.vantage import Network
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
@@ -87,6 +88,10 @@ class Deployment:
     def local(self) -> bool:
         """Whether clients may come from any loopback address."""
         return self.target.host.startswith("127.")
+
+    def network(self, sources: SourcePool) -> Network:
+        """Places of their own for the users of one scenario, whose addresses come from ``sources``."""
+        return self._ground.network(self.name, self.endpoint, sources, local=self.local)
 
     @property
     def notices_health(self) -> bool:

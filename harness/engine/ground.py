@@ -7,7 +7,11 @@ from pathlib import Path
 
 from limpet.harness.backends.redis_server import RedisServer
 from limpet.harness.backends.stock import Stock
+from limpet.harness.clients.base import Endpoint
+from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.timeline import Timeline
+from limpet.harness.network.loopback import LoopbackNetwork
+from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.model import Backends
@@ -34,3 +38,14 @@ class Ground:
         if backends.sessions == "memory":
             return ""
         return self.redis.url() if backends.sessions == "redis" else backends.sessions
+
+    def network(self, deployment: str, to: Endpoint, sources: SourcePool, *, local: bool) -> Network:
+        """Places for the users of one scenario.
+
+        Args:
+            deployment: whose balancer it is.
+            to: that balancer.
+            sources: the scenario's addresses.
+            local: whether the balancer is on loopback.
+        """
+        return LoopbackNetwork(self.keeper, self.lease, self.workdir / deployment / "net", to, sources, local)

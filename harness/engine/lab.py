@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from limpet.harness.backends.fleet import PRELOAD
+from limpet.harness.backends import fleet
 from limpet.harness.backends.redis_server import RedisServer
 from limpet.harness.backends.stock import Stock
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.timeline import Timeline
+from limpet.harness.network import loopback
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.load import LoadedTarget
@@ -40,7 +41,7 @@ class Lab:
     ) -> None:
         entries = [each.target.launch.python for each in targets if each.target.launch and each.target.launch.python]
         entries += [each.override.entry for each in targets if each.override]
-        modules = [*PRELOAD, *(entry.partition(":")[0] for entry in entries)]
+        modules = [*fleet.PRELOAD, *loopback.PRELOAD, *(entry.partition(":")[0] for entry in entries)]
         # Short, because the paths of Unix sockets in it may have 107 bytes only.
         self.workdir = Path(tempfile.mkdtemp(prefix="limpet-"))
         self.timeline = Timeline(slots or len(os.sched_getaffinity(0)))
