@@ -33,7 +33,8 @@ class RowRecord(msgspec.Struct, frozen=True):
 class TargetRecord(msgspec.Struct, frozen=True):
     """One target. ``contract`` is the merged contract that it was judged by, as JSON.
 
-    ``product`` and ``version`` are what ran, ``plays`` the product that it was judged as where that is another one.
+    ``product`` and ``version`` are what ran, ``plays`` the product that it was judged as where that is another one,
+    ``network`` where its traffic came from (``loopback``, ``namespace``).
     """
 
     name: str
@@ -46,6 +47,7 @@ class TargetRecord(msgspec.Struct, frozen=True):
     rows: tuple[RowRecord, ...]
     contract: msgspec.Raw
     plays: str = ""
+    network: str = ""
 
 
 class Conformance(msgspec.Struct, frozen=True):
@@ -112,7 +114,7 @@ def _target(section: Section) -> TargetRecord:
     )
     return TargetRecord(
         info.name, info.title, info.product, info.version, info.profile, info.emulation, section.summary, rows,
-        _contract(info), info.plays,
+        _contract(info), info.plays, info.network,
     )  # fmt: skip
 
 

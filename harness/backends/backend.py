@@ -28,13 +28,14 @@ class Backend:
     Thread-safe: commands to one backend run one after the other.
     """
 
-    def __init__(self, keeper: Keeper, options: BackendOptions, log: Path) -> None:
+    def __init__(self, keeper: Keeper, options: BackendOptions, log: Path, namespace: str = "") -> None:
         if options.control is None or options.history is None:
             raise ValueError("a backend of a fleet has a control socket and a history file")
         self._keeper = keeper
         self._control = options.control
         self._options = options
         self._log = log
+        self._namespace = namespace
         self._tail = HistoryTail(options.history)
         self._lock = threading.RLock()
         self._process: Process | None = None
@@ -91,7 +92,9 @@ class Backend:
         with self._lock:
             # A new process must not be taken for its predecessor by the predecessor's socket file.
             self._control.unlink(missing_ok=True)
-            self._process = self._keeper.fork(ENTRY, self._options.arguments(), output=self._log, name=self.name)
+            self._process = self._keeper.fork(
+                ENTRY, self._options.arguments(), output=self._log, name=self.name, namespace=self._namespace
+            )
             self._hung = False
             self._instance = wait_until(
                 self._introduce, timeout=PATIENCE, what=f"backend {self.name} to start", interval=0.004

@@ -14,13 +14,13 @@ from dataclasses import replace
 from limpet.harness.backends.backend import Backend
 from limpet.harness.backends.fleet import Fleet
 from limpet.harness.clients.base import Endpoint
-from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.pace import Pace
 from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
+from limpet.harness.network.site import Site
 from limpet.harness.network.vantage import Network
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
@@ -48,7 +48,8 @@ class Deployment:
         self.loaded = loaded
         self.name = name
         self.offset = 0.0
-        self.sources = SourcePool(f"{ground.seed}/{name}", prefix_v4=loaded.contract.key_prefix.v4)
+        self.sources = ground.pool(f"{ground.seed}/{name}", loaded.contract.key_prefix.v4)
+        self.site: Site = ground.site
         self._ground = ground
         self._fleet = Fleet(ground.keeper, ground.workdir / name, ground.lease, ground.stock)
         self._backends: dict[str, Backend] = {}
@@ -56,8 +57,7 @@ class Deployment:
         self._weights = tuple(weights)
         self._listeners: list[Listener] = []
         self.pace = Pace(loaded.target.endpoint.rate, ground.timeline)
-        self._number = 0
-        self._copies = 0
+        self._number = self._copies = 0
         self._target: RunningTarget | None = None
         self._first_members: tuple[Member, ...] = ()
         self._down: set[str] = set()
@@ -86,8 +86,8 @@ class Deployment:
 
     @property
     def local(self) -> bool:
-        """Whether clients may come from any loopback address."""
-        return self.target.host.startswith("127.")
+        """Whether clients may come from any address of the network's."""
+        return self.site.reaches(self.target.host)
 
     def network(self, sources: SourcePool) -> Network:
         """Places of their own for the users of one scenario, whose addresses come from ``sources``."""

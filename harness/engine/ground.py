@@ -10,10 +10,10 @@ from limpet.harness.backends.stock import Stock
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.timeline import Timeline
-from limpet.harness.network.loopback import LoopbackNetwork
+from limpet.harness.network.site import Site
 from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.processes.lease import Lease
 from limpet.harness.targets.model import Backends
 
 
@@ -22,12 +22,25 @@ class Ground:
     """What a run gives to each deployment."""
 
     keeper: Keeper
-    lease: LoopbackLease
+    site: Site
     stock: Stock
     timeline: Timeline
     workdir: Path
     seed: int
     redis: RedisServer
+
+    @property
+    def lease(self) -> Lease:
+        """Where balancers and backends get their addresses."""
+        return self.site.lease
+
+    def pool(self, seed: str, prefix_v4: int) -> SourcePool:
+        """Client addresses of this network.
+
+        Raises:
+            SetupFault: its clients cannot differ in so few bits.
+        """
+        return SourcePool(seed, prefix_v4=prefix_v4, ranges=self.site.clients)
 
     def store_of(self, backends: Backends) -> str:
         """The URL of the store that these backends share, "" where each has its own memory; starts what is missing.
@@ -46,6 +59,6 @@ class Ground:
             deployment: whose balancer it is.
             to: that balancer.
             sources: the scenario's addresses.
-            local: whether the balancer is on loopback.
+            local: whether its clients may come from any address of this site.
         """
-        return LoopbackNetwork(self.keeper, self.lease, self.workdir / deployment / "net", to, sources, local)
+        return self.site.network(self.keeper, self.workdir / deployment / "net", to, sources, local)

@@ -68,7 +68,12 @@ class Scenario(Places):
         self._seed = seed
         self._cast = cast or seed
         self._copies = 0
-        self.sources = SourcePool(seed, prefix_v4=system.contract.key_prefix.v4, beside=system.sources)
+        self.sources = SourcePool(
+            seed,
+            prefix_v4=system.contract.key_prefix.v4,
+            beside=system.sources,
+            ranges=system.site.clients,
+        )
         self._exclusive = exclusive
         self._begin = time.monotonic()
         self._people = 0

@@ -1,1 +1,1 @@
-"""Where traffic comes from: what a user's place on the network is, and which address the balancer sees of it."""
+"""Where traffic comes from: loopback, or a lab of network namespaces with routers and NAT gateways."""

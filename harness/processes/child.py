@@ -16,6 +16,7 @@ from typing import NoReturn, cast
 
 import msgspec
 
+from limpet.harness.processes import netns
 from limpet.harness.processes.wire import Start
 
 _PR_SET_PDEATHSIG = 1
@@ -73,6 +74,9 @@ def run(order: Start, report: int, keeper: int) -> NoReturn:
             stage = "cwd"
             if order.cwd is not None:
                 os.chdir(order.cwd)
+            stage = "namespace"
+            if order.namespace:
+                netns.enter_path(order.namespace)
             stage = "exec"
             if not order.entry:
                 os.execvpe(order.argv[0], order.argv, os.environb if order.env is None else order.env)

@@ -92,6 +92,7 @@ class Keeper:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         name: str = "",
+        namespace: str = "",
     ) -> Process:
         """Execute a command in a session of its own, with stdout and stderr appended to the file `output`.
 
@@ -101,14 +102,23 @@ class Keeper:
             env: its whole environment; None: limpet's own, as it was when the keeper started.
             cwd: its working directory; None: limpet's.
             name: how to call it in messages.
+            namespace: path of the network namespace that it lives in; "": limpet's own.
 
         Raises:
             SetupFault: it cannot be executed (no such command, not executable, no such directory).
         """
-        return self._begin(argv, output=output, name=name or Path(argv[0]).name, env=env, cwd=cwd)
+        label = name or Path(argv[0]).name
+        return self._begin(argv, output=output, name=label, env=env, cwd=cwd, namespace=namespace)
 
     def fork(
-        self, entry: str, args: Sequence[str], *, output: Path, name: str = "", env: Mapping[str, str] | None = None
+        self,
+        entry: str,
+        args: Sequence[str],
+        *,
+        output: Path,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        namespace: str = "",
     ) -> Process:
         """Fork the keeper and call the function `entry` ("package.module:function") with `args` in the child.
 
@@ -120,11 +130,12 @@ class Keeper:
             output: file to which stdout and stderr are appended.
             name: how to call the process in messages.
             env: added to the environment.
+            namespace: path of the network namespace that it lives in; "": limpet's own.
 
         Raises:
             SetupFault: the entry cannot be imported, or `output` cannot be written.
         """
-        return self._begin(args, entry, output=output, name=name or entry, env=env)
+        return self._begin(args, entry, output=output, name=name or entry, env=env, namespace=namespace)
 
     def close(self) -> None:
         """End every process and the keeper, and wait until they are gone. Idempotent."""
@@ -168,6 +179,7 @@ class Keeper:
         name: str,
         env: Mapping[str, str] | None,
         cwd: Path | None = None,
+        namespace: str = "",
     ) -> Process:
         order = wire.Start(
             next(self._numbers),
@@ -176,6 +188,7 @@ class Keeper:
             entry,
             None if env is None else {os.fsencode(key): os.fsencode(value) for key, value in env.items()},
             None if cwd is None else os.fsencode(cwd.absolute()),
+            os.fsencode(namespace),
         )
         reply = self._ask(order)
         if isinstance(reply, wire.Refused):

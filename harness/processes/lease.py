@@ -1,4 +1,4 @@
-"""A block of loopback addresses that belongs to one run, and the endpoints in it."""
+"""The addresses that belong to one run: what a lease is, and the one of loopback."""
 
 from __future__ import annotations
 
@@ -6,14 +6,36 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal, Protocol
 
 from limpet.harness.model.errors import SetupFault
 
 FIRST_PORT = 10000
 # 127.0.0.0/16 holds the machine's own (127.0.0.1, 127.0.0.53, 127.0.1.1), 127.128.0.0/9 the simulated clients.
 BLOCKS = tuple((b, c) for b in range(1, 128) for c in range(256))
+
+
+Role = Literal["balancer", "admin", "backend", "store"]
+"""What a process is in a deployment; where hosts are apart, each role has hosts of its own."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a process sits: its address, and the path of the network namespace of its host ("": limpet's own)."""
+
+    host: str
+    port: int
+    namespace: str = ""
+
+
+class Lease(Protocol):
+    """Addresses that nobody else has while this is held."""
+
+    def seat(self, role: Role) -> Seat:
+        """A place that was never given before and can be bound now. Thread-safe."""
 
 
 def ephemeral_start(path: Path = Path("/proc/sys/net/ipv4/ip_local_port_range")) -> int:
@@ -95,6 +117,14 @@ class LoopbackLease:
                 if bindable(host, port):
                     return host, port
         raise SetupFault("every port of the leased loopback block was given out", where=f"{self.block}.0/24")
+
+    def seat(self, role: Role) -> Seat:
+        """The next endpoint, whatever the role: on loopback all hosts are one.
+
+        Raises:
+            SetupFault: the block is used up.
+        """
+        return Seat(*self.next_endpoint())
 
     def close(self) -> None:
         """Give the block back. Idempotent."""

@@ -131,6 +131,8 @@ def refusal(reply: wire.Refused, argv: Sequence[str], entry: str, output: Path, 
         return SetupFault(f"the output file cannot be written: {reason}", where=str(output), do="make its folder first")
     if reply.stage == "cwd":
         return SetupFault(f"the working directory cannot be entered: {reason}", where=str(cwd))
+    if reply.stage == "namespace":
+        return SetupFault(f"its network namespace cannot be entered: {reason}", where=command or entry)
     if reply.stage == "entry":
         return SetupFault(f"the function to fork cannot be imported: {reply.detail}", where=entry)
     if reply.stage != "exec":

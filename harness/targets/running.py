@@ -13,7 +13,7 @@ import limpet
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import LimpetFault, SetupFault
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
 from limpet.harness.targets import launching, steps
 from limpet.harness.targets.abilities import able, why_not
@@ -41,7 +41,7 @@ class RunningTarget:
         loaded: LoadedTarget,
         *,
         keeper: Keeper,
-        lease: LoopbackLease,
+        lease: Lease,
         workdir: Path,
         members: Sequence[Member],
         override: Override | None = None,
@@ -56,13 +56,14 @@ class RunningTarget:
         self._version: str | None = None
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
-        host, port = endpoint.address if endpoint.given else lease.next_endpoint()
-        admin_host, admin_port = lease.next_endpoint() if loaded.target.launch else ("", 0)
+        seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer")
+        admin = lease.seat("admin") if loaded.target.launch else Seat("", 0)
+        self.namespace = seat.namespace
         spoken = loaded.target.backends.protocol
         self.scheme = endpoint.scheme if spoken == "http" else spoken
         self._situation = Situation(
-            balancer=Address(host, port, url(self.scheme, host, port)),
-            admin=Address(admin_host, admin_port, url("http", admin_host, admin_port)),
+            balancer=Address(seat.host, seat.port, url(self.scheme, seat.host, seat.port)),
+            admin=Address(admin.host, admin.port, url("http", admin.host, admin.port)),
             token=secrets.token_hex(16),
             secret=secret or base64.b64encode(secrets.token_bytes(32)).decode(),
             workdir=workdir.resolve(),
@@ -314,14 +315,21 @@ class RunningTarget:
         assert launch is not None
         here = self._situation
         for address in (here.balancer, here.admin):
-            launching.check_free(address.host, address.port, name=self.name)
+            launching.check_free(address.host, address.port, name=self.name, namespace=self.namespace)
         for config in launch.config:
             steps.place(self.workdir / config.destination, self.text_of(config.template))
         self._launches += 1
         output = self.workdir / f"output-{self._launches}.log"
         values = self._values()
         self._process = launching.launch(
-            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name, override=self._override
+            launch,
+            values,
+            self._keeper,
+            output=output,
+            workdir=self.workdir,
+            name=self.name,
+            override=self._override,
+            namespace=self.namespace,
         )
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
 

@@ -1,0 +1,167 @@
+"""The lab: a router in the middle, and behind it the users' host, the balancer's, the backends' and NAT gateways.
+
+A worker of a run builds one for itself and lives on the users' host from then on: whatever it opens, a client's
+connection or a probe, goes over the lab's links.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+
+from pyroute2 import IPRoute
+
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.network import topology
+from limpet.harness.network.namespaces import Host, make, missing
+from limpet.harness.network.site import Name
+from limpet.harness.network.topology import Plan
+from limpet.harness.processes import netns
+from limpet.harness.processes.lease import FIRST_PORT, Role, Seat, bindable, ephemeral_start
+
+_LOCAL_TABLE = 255
+_SCOPE_LINK, _SCOPE_HOST = 253, 254
+_NODAD = 0x02
+
+
+class Lab:
+    """One lab of network namespaces, without a route to anywhere else.
+
+    The thread that makes it is on the users' host until it closes it; so are the threads that it starts meanwhile.
+    """
+
+    name: Name = "namespace"
+    clients = topology.CLIENTS
+
+    def __init__(self) -> None:
+        """Builds it.
+
+        Raises:
+            SetupFault: this process may not, or the kernel refused something; nothing is left then.
+        """
+        if reason := missing():
+            raise SetupFault(reason, where="--network namespace", do="run as root, or use --network loopback")
+        self._hosts: list[Host] = []
+        self._lock = threading.Lock()
+        self._home = netns.current()
+        self._thread = threading.get_ident()
+        try:
+            self.core = self._make("core", forwards=True)
+            with self.core.configured() as kernel:
+                kernel.addr("add", index=1, address=topology.CORE, prefixlen=32)
+            self.users = self.attach(topology.USERS)
+            self.balancer = self.attach(topology.BALANCER)
+            self.backends = [self.attach(plan) for plan in topology.BACKENDS]
+            self.store = self.attach(topology.STORE)
+            self.lease = LabLease(self)
+            netns.enter(self.users.descriptor)
+        except BaseException:
+            self.close()
+            raise
+
+    def reaches(self, host: str) -> bool:
+        """Whether this is a balancer of the lab's."""
+        return host in topology.BALANCERS
+
+    def attach(self, plan: Plan, to: Host | None = None) -> Host:
+        """A new host with a link to the router (or to another host), which has the routes to it."""
+        router = to or self.core
+        host = self._make(plan.name)
+        with router.configured() as kernel:
+            kernel.link("add", ifname=plan.name, kind="veth", peer={"ifname": "eth0", "net_ns_fd": host.descriptor})
+            link = kernel.link_lookup(ifname=plan.name)[0]
+            kernel.link("set", index=link, state="up")
+            _own(kernel, link, topology.LINK_CORE, 64)
+            kernel.route("add", dst=f"{plan.address}/32", oif=link, scope=_SCOPE_LINK)
+            for prefix in plan.prefixes:
+                kernel.route("add", dst=prefix, gateway=plan.address, oif=link, flags=["onlink"])
+        with host.configured() as kernel:
+            link = kernel.link_lookup(ifname="eth0")[0]
+            kernel.link("set", index=link, state="up")
+            kernel.addr("add", index=link, address=plan.address, prefixlen=32)
+            _own(kernel, link, plan.address_v6, 128)
+            _own(kernel, link, topology.LINK_HOST, 64)
+            kernel.route("add", dst=f"{topology.CORE}/32", oif=link, scope=_SCOPE_LINK)
+            kernel.route("add", dst="0.0.0.0/0", gateway=topology.CORE, oif=link, prefsrc=plan.address)
+            kernel.route("add", dst="::/0", gateway=topology.LINK_CORE, oif=link, family=socket.AF_INET6)
+            any_ip(kernel, (*plan.prefixes, *plan.prefixes_v6))
+        with router.configured() as kernel:  # only now does the link have a carrier, without which IPv6 takes no route
+            link = kernel.link_lookup(ifname=plan.name)[0]
+            for prefix in (f"{plan.address_v6}/128", *plan.prefixes_v6):
+                kernel.route("add", dst=prefix, gateway=topology.LINK_HOST, oif=link, family=socket.AF_INET6)
+        return host
+
+    def close(self) -> None:
+        """Lets go of every host; what still runs there keeps it until it ends. Idempotent."""
+        with self._lock:
+            if self._home < 0:
+                return
+            if threading.get_ident() == self._thread:
+                netns.enter(self._home)
+            os.close(self._home)
+            self._home = -1
+            for host in self._hosts:
+                host.close()
+
+    def _make(self, name: str, *, forwards: bool = False) -> Host:
+        host = make(name, forwards=forwards)
+        self._hosts.append(host)
+        return host
+
+
+class LabLease:
+    """The lab's addresses: each role has hosts of its own. Thread-safe."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._lock = threading.Lock()
+        self._walks: dict[Role, Iterator[tuple[Host, str, int]]] = {
+            "balancer": _walk([(lab.balancer, each) for each in topology.BALANCERS]),
+            # Who steers a balancer sits on its host, and nobody else reaches what listens on loopback there.
+            "admin": _walk([(lab.balancer, "127.0.0.1")]),
+            "backend": _walk(
+                [
+                    (host, topology.seats_of(plan)[step])
+                    for step in range(4)
+                    for host, plan in zip(lab.backends, topology.BACKENDS, strict=True)
+                ]
+            ),
+            "store": _walk([(lab.store, topology.STORE.address)]),
+        }
+
+    def seat(self, role: Role) -> Seat:
+        """A place that was never given before and can be bound now.
+
+        Raises:
+            SetupFault: every port of such hosts was given out.
+        """
+        with self._lock:
+            for host, address, port in self._walks[role]:
+                with host.inside():
+                    free = bindable(address, port)
+                if free:
+                    return Seat(address, port, host.path)
+        raise SetupFault(f"every port of the lab's {role} was given out")
+
+
+def any_ip(kernel: IPRoute, prefixes: Sequence[str]) -> None:
+    """Makes every address of these prefixes the host's own, without configuring any."""
+    for prefix in prefixes:
+        family = socket.AF_INET6 if ":" in prefix else socket.AF_INET
+        scope = {} if family == socket.AF_INET6 else {"scope": _SCOPE_HOST}
+        kernel.route("add", dst=prefix, oif=1, type="local", table=_LOCAL_TABLE, family=family, **scope)
+
+
+def _own(kernel: IPRoute, link: int, address: str, length: int) -> None:
+    """Gives a link an IPv6 address that can be used at once."""
+    kernel.addr("add", index=link, address=address, prefixlen=length, family=socket.AF_INET6, flags=_NODAD)
+
+
+def _walk(places: Sequence[tuple[Host, str]]) -> Iterator[tuple[Host, str, int]]:
+    """Hosts come first, ports second."""
+    limit = ephemeral_start()
+    for port in range(FIRST_PORT, limit if limit > FIRST_PORT + 100 else 65536):
+        for host, address in places:
+            yield host, address, port

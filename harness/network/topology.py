@@ -1,0 +1,57 @@
+"""The lab on paper: its hosts, their addresses, and where clients come from. All ranges are reserved ones.
+
+Documentation ranges (RFC 5737, RFC 3849) as far as they go: 508 clients in two /24, any number in IPv6. Scenarios need
+more than that, and keys of 24 bits more than two, so further IPv4 clients come from 198.18.0.0/15, which is set aside
+for tests of network devices (RFC 2544). Nothing of it has a route out of the lab.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CLIENTS = ("198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15")
+"""What clients are drawn from, in this order."""
+
+CLIENTS_V6 = "2001:db8:8000::/33"
+
+CORE = "192.0.2.1"
+"""The router that all links meet at, on each of them."""
+
+LINK_CORE, LINK_HOST = "fe80::1", "fe80::2"
+"""The two ends of each link in IPv6."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One host: its own address, and the prefixes of which every address is its own (AnyIP), by both families."""
+
+    name: str
+    address: str
+    address_v6: str
+    prefixes: tuple[str, ...] = ()
+    prefixes_v6: tuple[str, ...] = ()
+
+
+USERS = Plan("users", "192.0.2.2", "2001:db8::2", CLIENTS, (CLIENTS_V6,))
+STORE = Plan("store", "192.0.2.3", "2001:db8::3")
+BALANCER = Plan("balancer", "192.0.2.33", "2001:db8:1::1", ("192.0.2.32/27",), ("2001:db8:1::/64",))
+BALANCERS = tuple(f"192.0.2.{last}" for last in range(34, 63))
+"""What balancers listen on; the host's own address is the one that backends see."""
+
+BACKENDS = tuple(
+    Plan(
+        f"backend{number}",
+        f"192.0.2.{64 + 4 * number}",
+        f"2001:db8:2:{number:x}::1",
+        (f"192.0.2.{64 + 4 * number}/30",),
+        (f"2001:db8:2:{number:x}::/64",),
+    )
+    for number in range(16)
+)
+"""The hosts of backends, one after the other: those of a deployment sit on different ones."""
+
+
+def seats_of(backend: Plan) -> tuple[str, ...]:
+    """The addresses of a backends' host."""
+    first = int(backend.address.rpartition(".")[2])
+    return tuple(f"192.0.2.{first + step}" for step in range(4))
