@@ -48,7 +48,7 @@ class Lab:
         self._home = netns.current()
         self._thread = threading.get_ident()
         try:
-            self.core = self._make("core", forwards=True)
+            self.core = self._make("core", topology.CORE, forwards=True)
             with self.core.configured() as kernel:
                 kernel.addr("add", index=1, address=topology.CORE, prefixlen=32)
             self.users = self.attach(topology.USERS)
@@ -65,10 +65,15 @@ class Lab:
         """Whether this is a balancer of the lab's."""
         return host in topology.BALANCERS
 
-    def attach(self, plan: Plan, to: Host | None = None) -> Host:
-        """A new host with a link to the router (or to another host), which has the routes to it."""
+    def attach(self, plan: Plan, to: Host | None = None, *, forwards: bool = False) -> Host:
+        """A new host with a link to the router (or to another one), which has the routes to it.
+
+        Raises:
+            SetupFault: the kernel refused something.
+        """
         router = to or self.core
-        host = self._make(plan.name)
+        host = self._make(plan.name, plan.address, forwards=forwards)
+        host.router = router
         with router.configured() as kernel:
             kernel.link("add", ifname=plan.name, kind="veth", peer={"ifname": "eth0", "net_ns_fd": host.descriptor})
             link = kernel.link_lookup(ifname=plan.name)[0]
@@ -83,8 +88,8 @@ class Lab:
             kernel.addr("add", index=link, address=plan.address, prefixlen=32)
             _own(kernel, link, plan.address_v6, 128)
             _own(kernel, link, topology.LINK_HOST, 64)
-            kernel.route("add", dst=f"{topology.CORE}/32", oif=link, scope=_SCOPE_LINK)
-            kernel.route("add", dst="0.0.0.0/0", gateway=topology.CORE, oif=link, prefsrc=plan.address)
+            kernel.route("add", dst=f"{router.address}/32", oif=link, scope=_SCOPE_LINK)
+            kernel.route("add", dst="0.0.0.0/0", gateway=router.address, oif=link, prefsrc=plan.address)
             kernel.route("add", dst="::/0", gateway=topology.LINK_CORE, oif=link, family=socket.AF_INET6)
             any_ip(kernel, (*plan.prefixes, *plan.prefixes_v6))
         with router.configured() as kernel:  # only now does the link have a carrier, without which IPv6 takes no route
@@ -92,6 +97,26 @@ class Lab:
             for prefix in (f"{plan.address_v6}/128", *plan.prefixes_v6):
                 kernel.route("add", dst=prefix, gateway=topology.LINK_HOST, oif=link, family=socket.AF_INET6)
         return host
+
+    def detach(self, host: Host) -> None:
+        """Takes a host away: its link at once, itself when nobody holds anything there any more."""
+        with self._lock:
+            if self._home < 0 or host not in self._hosts:
+                return
+            self._hosts.remove(host)
+        if host.router is not None:
+            with host.router.configured() as kernel:
+                for link in kernel.link_lookup(ifname=host.name):
+                    kernel.link("del", index=link)
+        host.close()
+
+    @staticmethod
+    def route(kernel: IPRoute, verb: str, address: str, link: int, via: str) -> None:
+        """Adds or deletes the route to one address behind a host."""
+        if ":" in address:
+            kernel.route(verb, dst=f"{address}/128", gateway=topology.LINK_HOST, oif=link, family=socket.AF_INET6)
+        else:
+            kernel.route(verb, dst=f"{address}/32", gateway=via, oif=link, flags=["onlink"])
 
     def close(self) -> None:
         """Lets go of every host; what still runs there keeps it until it ends. Idempotent."""
@@ -105,9 +130,10 @@ class Lab:
             for host in self._hosts:
                 host.close()
 
-    def _make(self, name: str, *, forwards: bool = False) -> Host:
-        host = make(name, forwards=forwards)
-        self._hosts.append(host)
+    def _make(self, name: str, address: str, *, forwards: bool = False) -> Host:
+        host = make(name, address, forwards=forwards)
+        with self._lock:
+            self._hosts.append(host)
         return host
 
 

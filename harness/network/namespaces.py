@@ -47,9 +47,11 @@ _FORWARD = {"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
 class Host:
     """One namespace: held by a descriptor, entered by threads, given to processes by its path."""
 
-    def __init__(self, name: str, descriptor: int) -> None:
+    def __init__(self, name: str, address: str, descriptor: int) -> None:
         self.name = name
+        self.address = address
         self.descriptor = descriptor
+        self.router: Host | None = None
 
     @property
     def path(self) -> str:
@@ -105,7 +107,7 @@ class Host:
             self.descriptor = -1
 
 
-def make(name: str, *, forwards: bool = False) -> Host:
+def make(name: str, address: str, *, forwards: bool = False) -> Host:
     """A new host without links; this thread stays where it is.
 
     Raises:
@@ -114,7 +116,7 @@ def make(name: str, *, forwards: bool = False) -> Host:
     home = netns.current()
     try:
         netns.leave()
-        host = Host(name, netns.current())
+        host = Host(name, address, netns.current())
     except OSError as err:
         raise SetupFault(f"no network namespace can be made: {err.strerror}", where=name, do=_DO) from err
     finally:
