@@ -14,13 +14,13 @@ from dataclasses import replace
 from limpet.harness.backends.backend import Backend
 from limpet.harness.backends.fleet import Fleet
 from limpet.harness.clients.base import Endpoint
+from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.pace import Pace
 from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
-from limpet.harness.network.site import Site
 from limpet.harness.network.vantage import Network
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
@@ -49,8 +49,7 @@ class Deployment:
         self.name = name
         self.offset = 0.0
         self.sources = ground.pool(f"{ground.seed}/{name}", loaded.contract.key_prefix.v4)
-        self.site: Site = ground.site
-        self._ground = ground
+        self._ground, self.site = ground, ground.site
         self._fleet = Fleet(ground.keeper, ground.workdir / name, ground.lease, ground.stock)
         self._backends: dict[str, Backend] = {}
         self._space = secrets.token_hex(8)
@@ -218,21 +217,18 @@ class Deployment:
 
     def slow(self, name: str, seconds: float, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend answers everything this much later, health checks too."""
-        self._backend_fault(
-            "slow", (name,), lambda each: each.slow(seconds), value=seconds, settle=settle, meanwhile=meanwhile
-        )
+        self._backend_fault("slow", (name,), lambda each: each.slow(seconds), value=seconds, settle=settle,
+                            meanwhile=meanwhile)  # fmt: skip
 
     def status(self, name: str, code: int, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend answers everything but health checks with this status."""
-        self._backend_fault(
-            "status", (name,), lambda each: each.status(code), value=code, settle=settle, meanwhile=meanwhile
-        )
+        self._backend_fault("status", (name,), lambda each: each.status(code), value=code, settle=settle,
+                            meanwhile=meanwhile)  # fmt: skip
 
     def health(self, name: str, code: int, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend's health path answers this status; everything else goes on."""
-        self._backend_fault(
-            "health", (name,), lambda each: each.health(code), value=code, settle=settle, meanwhile=meanwhile
-        )
+        self._backend_fault("health", (name,), lambda each: each.health(code), value=code, settle=settle,
+                            meanwhile=meanwhile)  # fmt: skip
 
     def revive(self, *names: str, meanwhile: Meanwhile = None) -> None:
         """Heals whatever was done to the backends; a dead one comes back at its address as a new instance."""
@@ -309,9 +305,8 @@ class Deployment:
         spec = self.loaded.target.backends
         with self._ground.timeline.patience():
             store = self._ground.store_of(spec)
-            backend = self._fleet.start(
-                name, protocol=spec.protocol, host=host, port=port, sessions=store, space=self._space
-            )
+            backend = self._fleet.start(name, protocol=spec.protocol, host=host, port=port, sessions=store,
+                                        space=self._space)  # fmt: skip
         self._backends[name] = backend
         return backend
 

@@ -17,8 +17,8 @@ from limpet.harness.backends.stock import Stock
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.timeline import Timeline
-from limpet.harness.network.site import LoopbackSite, Name, Site
 from limpet.harness.network import loopback
+from limpet.harness.network.site import LoopbackSite, Name, Site
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.targets.load import LoadedTarget
 

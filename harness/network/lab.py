@@ -10,15 +10,20 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from limpet.harness.clients.base import Endpoint
+from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network import topology
 from limpet.harness.network.namespaces import Host, make, missing
 from limpet.harness.network.site import Name
 from limpet.harness.network.topology import Plan
+from limpet.harness.network.vantage import Network
 from limpet.harness.processes import netns
+from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import FIRST_PORT, Role, Seat, bindable, ephemeral_start
 
 _LOCAL_TABLE = 255
@@ -56,6 +61,7 @@ class Lab:
             self.backends = [self.attach(plan) for plan in topology.BACKENDS]
             self.store = self.attach(topology.STORE)
             self.lease = LabLease(self)
+            self.pairs = Pairs()
             netns.enter(self.users.descriptor)
         except BaseException:
             self.close()
@@ -64,6 +70,12 @@ class Lab:
     def reaches(self, host: str) -> bool:
         """Whether this is a balancer of the lab's."""
         return host in topology.BALANCERS
+
+    def network(self, keeper: Keeper, directory: Path, to: Endpoint, sources: SourcePool, local: bool) -> Network:
+        """Places on the users' host, and behind gateways of their own."""
+        from limpet.harness.network.places import LabNetwork
+
+        return LabNetwork(self, to, sources, local)
 
     def attach(self, plan: Plan, to: Host | None = None, *, forwards: bool = False) -> Host:
         """A new host with a link to the router (or to another one), which has the routes to it.
@@ -135,6 +147,30 @@ class Lab:
         with self._lock:
             self._hosts.append(host)
         return host
+
+
+class Pairs:
+    """The gateways that may still be made, each with its users' host. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._free = list(reversed(topology.PAIRS))
+        self._lock = threading.Lock()
+
+    def take(self) -> tuple[Plan, Plan]:
+        """One that nobody has.
+
+        Raises:
+            SetupFault: there are too many at the same time.
+        """
+        with self._lock:
+            if not self._free:
+                raise SetupFault(f"a lab has room for {len(topology.PAIRS)} NAT gateways at the same time")
+            return self._free.pop()
+
+    def give_back(self, pair: tuple[Plan, Plan]) -> None:
+        """It is gone."""
+        with self._lock:
+            self._free.append(pair)
 
 
 class LabLease:

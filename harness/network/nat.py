@@ -9,7 +9,7 @@ import contextlib
 import ipaddress
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
@@ -47,7 +47,6 @@ class Gateway:
 
     Args:
         lab: where it stands.
-        number: tells it from the others that stand there at the same time, 0 to 59.
         egress: its addresses outside, all of one family. Each new connection leaves by the next of them.
         towards: host and port of the one balancer that is reached through it.
 
@@ -55,25 +54,23 @@ class Gateway:
         SetupFault: there is no `nft`, or the kernel refused something.
     """
 
-    def __init__(self, lab: Lab, number: int, egress: Sequence[str], towards: tuple[str, int]) -> None:
+    def __init__(self, lab: Lab, egress: Sequence[str], towards: tuple[str, int]) -> None:
         if reason := missing_filter():
             raise SetupFault(reason, where="a NAT gateway of the lab")
         self._lab = lab
         self._lock = threading.Lock()
         self._towards = towards
         self._six = ":" in egress[0]
-        self._flows = 0
         self.egress: tuple[str, ...] = ()
         self._hosts: list[Host] = []
-        outside = Plan(f"gateway{number}", f"192.0.2.{130 + 2 * number}", f"2001:db8:3:{number:x}::1")
-        inside = Plan(
-            f"inside{number}", f"192.0.2.{131 + 2 * number}", f"2001:db8:3:{number:x}::2", (INSIDE,), (INSIDE_V6,)
-        )
+        self._known: dict[tuple[str, int], str] = {}
+        outside, inside = taken = lab.pairs.take()
+        self._pair: tuple[Plan, Plan] | None = taken
         try:
             self._gateway = lab.attach(outside, forwards=True)
             self._hosts.append(self._gateway)
             self._gateway.set(_TIMEOUTS)
-            self.inside = lab.attach(inside, self._gateway)
+            self.inside = lab.attach(replace(inside, prefixes=(INSIDE,), prefixes_v6=(INSIDE_V6,)), self._gateway)
             self._hosts.append(self.inside)
             self._gateway.filter(_table(self._six))
             self.change(egress)
@@ -95,21 +92,22 @@ class Gateway:
                     for address in addresses:
                         self._lab.route(kernel, verb, address, number, via)
             self.egress = tuple(egress)
-            self._flows = 0
+            self._known.clear()
             self._gateway.filter(_rules(self.egress, self._six))
             with self._gateway.inside(), contextlib.closing(NFCTSocket()) as tracking:
                 tracking.flush()
 
     def begin_flow(self, source: tuple[str, int]) -> Egress:
-        """Gives a flow of datagrams that is about to begin its egress address: the next one.
+        """Gives a flow of datagrams that is about to begin its egress address: the next one, or the one that it had.
 
         Raises:
             SetupFault: the kernel refused it.
         """
         with self._lock:
-            address = self.egress[self._flows % len(self.egress)]
-            self._flows += 1
-            if len(self.egress) > 1:
+            if source in self._known or len(self.egress) == 1:
+                address = self._known.get(source, self.egress[0])
+            else:
+                address = self._known[source] = self.egress[len(self._known) % len(self.egress)]
                 family = "ip6" if self._six else "ip"
                 element = f"{source[0]} . {source[1]} : {address}"
                 self._gateway.filter(f"add element {family} limpet flows {{ {element} }}\n")
@@ -143,6 +141,9 @@ class Gateway:
         with self._lock:
             while self._hosts:
                 self._lab.detach(self._hosts.pop())
+            if self._pair is not None:
+                self._lab.pairs.give_back(self._pair)
+                self._pair = None
 
 
 def _plain(end: str) -> str:

@@ -51,6 +51,16 @@ BACKENDS = tuple(
 """The hosts of backends, one after the other: those of a deployment sit on different ones."""
 
 
+PAIRS = tuple(
+    (
+        Plan(f"gateway{number}", f"192.0.2.{128 + 2 * number}", f"2001:db8:3:{number:x}::1"),
+        Plan(f"inside{number}", f"192.0.2.{129 + 2 * number}", f"2001:db8:3:{number:x}::2"),
+    )
+    for number in range(64)
+)
+"""NAT gateways, each with the host of those who are behind it."""
+
+
 def seats_of(backend: Plan) -> tuple[str, ...]:
     """The addresses of a backends' host."""
     first = int(backend.address.rpartition(".")[2])

@@ -45,7 +45,7 @@ def opened(gateway: Gateway, source: str, server: socket.socket) -> tuple[socket
 
 
 def test_everybody_behind_an_office_has_its_one_address(lab: Lab, balancer: socket.socket) -> None:
-    with closing(Gateway(lab, 0, ["203.0.113.99"], balancer.getsockname())) as gateway:
+    with closing(Gateway(lab, ["203.0.113.99"], balancer.getsockname())) as gateway:
         for last in range(1, 6):
             client, seen = opened(gateway, f"198.51.100.{last}", balancer)
             with client:
@@ -58,7 +58,7 @@ def test_everybody_behind_an_office_has_its_one_address(lab: Lab, balancer: sock
 def test_a_carrier_gives_each_connection_the_next_address_and_limpet_knows_which(
     lab: Lab, balancer: socket.socket
 ) -> None:
-    with closing(Gateway(lab, 1, POOL, balancer.getsockname())) as gateway:
+    with closing(Gateway(lab, POOL, balancer.getsockname())) as gateway:
         for number in range(7):
             client, seen = opened(gateway, "198.51.100.1", balancer)
             with client:
@@ -74,7 +74,7 @@ def test_a_carrier_gives_each_flow_of_datagrams_the_next_address_and_keeps_it(la
     with netns.inside(seat.namespace):
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         server.bind((seat.host, seat.port))
-    with server, closing(Gateway(lab, 2, POOL, (seat.host, seat.port))) as gateway:
+    with server, closing(Gateway(lab, POOL, (seat.host, seat.port))) as gateway:
         server.settimeout(10)
         for number in range(5):
             with gateway.inside.inside():
@@ -90,7 +90,7 @@ def test_a_carrier_gives_each_flow_of_datagrams_the_next_address_and_keeps_it(la
 
 
 def test_a_changed_address_cuts_off_what_left_by_the_old_one(lab: Lab, balancer: socket.socket) -> None:
-    with closing(Gateway(lab, 3, ["203.0.113.50"], balancer.getsockname())) as gateway:
+    with closing(Gateway(lab, ["203.0.113.50"], balancer.getsockname())) as gateway:
         client, seen = opened(gateway, "198.51.100.1", balancer)
         assert seen[0] == "203.0.113.50"
         gateway.change(["203.0.113.51"])
@@ -108,7 +108,7 @@ def test_a_gateway_of_ipv6(lab: Lab) -> None:
     with lab.balancer.inside():
         server = socket.create_server(("2001:db8:1::50", 0), family=socket.AF_INET6)
     pool = ("2001:db8:8000::7", "2001:db8:8000:1::8")
-    with server, closing(Gateway(lab, 4, pool, server.getsockname()[:2])) as gateway:
+    with server, closing(Gateway(lab, pool, server.getsockname()[:2])) as gateway:
         server.settimeout(10)
         for number in range(4):
             client, seen = opened(gateway, "2001:db8:4000::9", server)
@@ -121,7 +121,7 @@ def test_a_gateway_of_ipv6(lab: Lab) -> None:
 
 def test_a_gateway_that_is_closed_leaves_its_number_to_the_next_one(lab: Lab, balancer: socket.socket) -> None:
     for address in ("203.0.113.60", "203.0.113.61"):
-        with closing(Gateway(lab, 5, [address], balancer.getsockname())) as gateway:
+        with closing(Gateway(lab, [address], balancer.getsockname())) as gateway:
             client, seen = opened(gateway, "198.51.100.1", balancer)
             client.close()
             assert seen[0] == address
