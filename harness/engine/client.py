@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ssl import SSLSession
 from typing import Literal, NamedTuple, TypedDict, Unpack
 
-from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient, UdpClient
+from limpet.harness.clients import BulkPlan, Exchange, HttpClient, Persona, RawConnection, TcpClient, UdpClient
 from limpet.harness.clients.base import Endpoint, Identify, Recorder
 from limpet.harness.clients.way import STRAIGHT, Way
 from limpet.harness.engine.carrying import Carrying
@@ -107,6 +107,7 @@ class Client:
         self.way = way
         self.skew = 0.0
         self.last: Exchange | None = None
+        self.persona: Persona | None = None
         self._now = now
         self.jar: Jar | None = self._carrying.jar(self.clock) if cookies else None
         self._recorder = recorder

@@ -127,6 +127,7 @@ class People(ABC):
             carrying=carrying,
             way=way,
         )
+        client.persona = who
         self._clients.append(client)
         return client
 

@@ -44,7 +44,9 @@ class Places(People):
 
     def moved(self, user: Client, place: Vantage) -> Client:
         """The same user (name, cookies) at another place, with connections of its own there."""
-        return user.another(source=place.seat(), way=place)
+        twin = user.another(source=place.seat(), way=place)
+        self._clients.append(twin)
+        return twin
 
     def _require(self, want: Want) -> None:
         reason = self.network.lacks(want)

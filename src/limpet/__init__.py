@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         still_pinned,
     )
     from limpet.harness.engine.scenario import Scenario
+    from limpet.harness.engine.shopping import Shopper, told
     from limpet.harness.engine.upgrade import upgraded
     from limpet.harness.model.contract import Contract
     from limpet.harness.model.errors import HarnessFault, SetupFault, TargetFault, UsageFault
@@ -84,6 +85,7 @@ _HOMES = {
         "still_pinned",
     ),
     "harness.engine.scenario": ("Scenario",),
+    "harness.engine.shopping": ("Shopper", "told"),
     "harness.engine.upgrade": ("upgraded",),
     "harness.engine.copies": ("further_copy", "require_passed_on", "try_to_start", "with_application", "with_duration"),
     "harness.engine.passing": (
@@ -127,6 +129,7 @@ __all__ = [
     "ScenarioFinished",
     "ScenarioStarted",
     "SetupFault",
+    "Shopper",
     "Special",
     "TargetFault",
     "UsageFault",
@@ -164,6 +167,7 @@ __all__ = [
     "spread_as_declared",
     "still_pinned",
     "together",
+    "told",
     "try_to_start",
     "unless_timed",
     "upgraded",
