@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         settled_age,
         unless_timed,
     )
+    from limpet.harness.engine.proxies import forwarding, trusted_proxies
     from limpet.harness.engine.samples import (
         draws_to_meet,
         group_size,
@@ -73,6 +74,7 @@ _HOMES = {
     "harness.engine.forbidden": ("with_forbidden",),
     "harness.engine.nodes": ("second_node",),
     "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
+    "harness.engine.proxies": ("forwarding", "trusted_proxies"),
     "harness.engine.samples": (
         "group_size",
         "place",
@@ -145,6 +147,7 @@ __all__ = [
     "cookies_of",
     "crowd",
     "draws_to_meet",
+    "forwarding",
     "further_copy",
     "group_size",
     "hands_of",
@@ -168,6 +171,7 @@ __all__ = [
     "still_pinned",
     "together",
     "told",
+    "trusted_proxies",
     "try_to_start",
     "unless_timed",
     "upgraded",

@@ -137,6 +137,8 @@ ALSO = {
     "reference/lb-cookie-https": "lb-cookie-idle",
     "reference/source-ip-forwarded": "source-ip",
     "reference/source-ip-proxy": "source-ip",
+    "reference/source-ip-real-ip": "source-ip",
+    "reference/source-ip-rfc7239": "source-ip",
     "reference/source-ip-small-table": "source-ip",
     "reference/shared-sessions": "lb-cookie-idle",
 }

@@ -74,9 +74,9 @@ nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-
 nginx: hash-header hash-url stream-hash-consistent round-robin
 pen: client-table round-robin
 reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin
-reference: least-connections lb-cookie-https source-ip-forwarded source-ip-proxy source-hash-modulo
-reference: source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions source-ip-small-table
-reference: udp-source-ip udp-flow tcp-flow
+reference: least-connections lb-cookie-https source-ip-forwarded source-ip-real-ip source-ip-rfc7239 source-ip-proxy
+reference: source-hash-modulo source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions
+reference: source-ip-small-table udp-source-ip udp-flow tcp-flow
 squid: sourcehash round-robin
 traefik: sticky-cookie sticky-cookie-https sticky-cookie-bare weighted-sticky hrw round-robin tcp-weighted
 trafficserver: client-ip round-robin
