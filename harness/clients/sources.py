@@ -12,6 +12,31 @@ from limpet.harness.model.errors import HarnessFault, SetupFault
 LOOPBACK = ("127.128.0.0/9",)
 
 
+class SourcePoolV6:
+    """IPv6 addresses of one scenario's clients: each drawn one in a /64 of its own.
+
+    Args:
+        seed: of the scenario.
+        range_: a network of at most 32 bits of prefix, so that no /64 is met twice by chance.
+    """
+
+    def __init__(self, seed: int | str, range_: str) -> None:
+        self._network = ipaddress.IPv6Network(range_)
+        self._random = random.Random(f"sources-v6/{seed}")
+
+    def draw(self) -> str:
+        """An address in a /64 that no earlier one is in."""
+        site = int(self._network.network_address) >> 64 | self._random.getrandbits(64 - self._network.prefixlen)
+        return self._inside(site)
+
+    def sibling(self, address: str) -> str:
+        """Another address of the same /64."""
+        return self._inside(int(ipaddress.IPv6Address(address)) >> 64)
+
+    def _inside(self, site: int) -> str:
+        return str(ipaddress.IPv6Address(site << 64 | self._random.getrandbits(63) + 2))
+
+
 class SourcePool:
     """Source addresses of one deployment's clients; safe for threads, the same for the same seed and calls.
 

@@ -42,11 +42,13 @@ class Deployment:
         ground: the run's resources.
         name: unique in the run.
         weights: one backend each, in order; the target's own number and weights where they are fixed.
+        ipv6: whether the balancer listens on an IPv6 address.
     """
 
-    def __init__(self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1)) -> None:
-        self.loaded = loaded
-        self.name = name
+    def __init__(
+        self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), ipv6: bool = False
+    ) -> None:
+        self.loaded, self.name, self._ipv6 = ground.here(loaded), name, ipv6
         self.offset = 0.0
         self.sources = ground.pool(f"{ground.seed}/{name}", loaded.contract.key_prefix.v4)
         self._ground, self.site = ground, ground.site
@@ -69,11 +71,7 @@ class Deployment:
 
     @property
     def target(self) -> RunningTarget:
-        """The running balancer.
-
-        Raises:
-            HarnessFault: it was not started.
-        """
+        """The running balancer (HarnessFault: it was not started)."""
         if self._target is None:
             raise HarnessFault("this deployment was not started", where=self.name)
         return self._target
@@ -85,12 +83,12 @@ class Deployment:
 
     @property
     def local(self) -> bool:
-        """Whether clients may come from any address of the network's."""
-        return self.site.reaches(self.target.host)
+        """Whether clients may come from any address of the network's (IPv4; for IPv6 see `network`)."""
+        return ":" not in self.target.host and self.site.reaches(self.target.host)
 
     def network(self, sources: SourcePool) -> Network:
         """Places of their own for the users of one scenario, whose addresses come from ``sources``."""
-        return self._ground.network(self.name, self.endpoint, sources, local=self.local)
+        return self._ground.network(self.name, self.endpoint, sources, local=self.site.reaches(self.target.host))
 
     @property
     def notices_health(self) -> bool:
@@ -133,6 +131,7 @@ class Deployment:
             lease=self._ground.lease,
             workdir=self._ground.workdir / self.name / "balancer",
             members=members,
+            ipv6=self._ipv6,
         )
         self._first_members = tuple(members)
         with self._ground.timeline.patience():
@@ -145,9 +144,9 @@ class Deployment:
                 self._target.stop()
             self._fleet.close()
 
-    def copy(self, loaded: LoadedTarget) -> Deployment:
-        """A further deployment of the same target, set up for another contract; not started yet."""
-        return Deployment(loaded, self._ground, self.next_name(), self._weights)
+    def copy(self, loaded: LoadedTarget, *, ipv6: bool = False) -> Deployment:
+        """A further deployment of the same target, set up for another contract or family; not started yet."""
+        return Deployment(loaded, self._ground, self.next_name(), self._weights, ipv6)
 
     def next_name(self) -> str:
         """A name for a further deployment beside this one."""

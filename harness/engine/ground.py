@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 
 from limpet.harness.backends.redis_server import RedisServer
@@ -14,6 +15,7 @@ from limpet.harness.network.site import Site
 from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease
+from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Backends
 
 
@@ -33,6 +35,18 @@ class Ground:
     def lease(self) -> Lease:
         """Where balancers and backends get their addresses."""
         return self.site.lease
+
+    def here(self, loaded: LoadedTarget) -> LoadedTarget:
+        """The target as it is set up on this network: proxies on loopback that it trusts are those of the network."""
+        said = loaded.contract.client_address
+        if loaded.target.launch is None or said is None or not self.site.proxies:
+            return loaded
+        trusted = tuple(each for each in said.trusted if not ip_network(each).is_loopback)
+        if len(trusted) == len(said.trusted):
+            return loaded
+        changed = {"client_address": said.model_copy(update={"trusted": (*trusted, *self.site.proxies)})}
+        contract, own = loaded.contract.model_copy(update=changed), loaded.own.model_copy(update=changed)
+        return replace(loaded, contract=contract, own=own)
 
     def pool(self, seed: str, prefix_v4: int) -> SourcePool:
         """Client addresses of this network.

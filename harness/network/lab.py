@@ -39,6 +39,7 @@ class Lab:
 
     name: Name = "namespace"
     clients = topology.CLIENTS
+    proxies = (topology.PROXIES,)
 
     def __init__(self) -> None:
         """Builds it.
@@ -69,7 +70,7 @@ class Lab:
 
     def reaches(self, host: str) -> bool:
         """Whether this is a balancer of the lab's."""
-        return host in topology.BALANCERS
+        return host in (*topology.BALANCERS, *topology.BALANCERS_V6)
 
     def network(self, keeper: Keeper, directory: Path, to: Endpoint, sources: SourcePool, local: bool) -> Network:
         """Places on the users' host, and behind gateways of their own."""
@@ -181,6 +182,7 @@ class LabLease:
         self._lock = threading.Lock()
         self._walks: dict[Role, Iterator[tuple[Host, str, int]]] = {
             "balancer": _walk([(lab.balancer, each) for each in topology.BALANCERS]),
+            "balancer-v6": _walk([(lab.balancer, each) for each in topology.BALANCERS_V6]),
             # Who steers a balancer sits on its host, and nobody else reaches what listens on loopback there.
             "admin": _walk([(lab.balancer, "127.0.0.1")]),
             "backend": _walk(

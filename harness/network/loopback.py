@@ -207,9 +207,10 @@ class LoopbackNetwork:
 
     def lacks(self, want: Want) -> str:
         """Why it cannot give this."""
-        if not self._reachable:
-            return "the balancer is not on loopback, so that clients cannot choose their addresses"
-        return _ONE_V6 if want.startswith("ipv6") else ""
+        if want.startswith("ipv6"):
+            return _ONE_V6
+        elsewhere = "the balancer is not on loopback, so that clients cannot choose their addresses"
+        return "" if self._reachable else elsewhere
 
     def home(self, name: str, *, family: Family = 4, beside: str = "") -> Vantage:
         """A place with an address of its own."""

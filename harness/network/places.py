@@ -6,22 +6,22 @@ import contextlib
 from contextlib import AbstractContextManager
 
 from limpet.harness.clients.base import Endpoint
-from limpet.harness.clients.sources import SourcePool
+from limpet.harness.clients.sources import SourcePool, SourcePoolV6
 from limpet.harness.clients.way import Seen, Straight, Transport
 from limpet.harness.model.errors import HarnessFault, SetupFault
 from limpet.harness.network.lab import Lab
 from limpet.harness.network.namespaces import missing_filter
 from limpet.harness.network.nat import INSIDE, Gateway
+from limpet.harness.network.topology import CLIENTS_V6
 from limpet.harness.network.vantage import Family, Vantage, Want
 
 
 class Home(Straight):
     """A place without NAT: its one address is what the balancer sees."""
 
-    family: Family = 4
-
-    def __init__(self, name: str, sources: SourcePool, address: str) -> None:
+    def __init__(self, name: str, sources: SourcePool | SourcePoolV6, address: str) -> None:
         self.name = name
+        self.family: Family = 6 if ":" in address else 4
         self.addresses: tuple[str, ...] = (address,)
         self._sources = sources
 
@@ -106,6 +106,7 @@ class LabNetwork:
     def __init__(self, lab: Lab, to: Endpoint, sources: SourcePool, reachable: bool) -> None:
         self._lab, self._to, self._sources, self._reachable = lab, to, sources, reachable
         self._inside = SourcePool("inside", ranges=(INSIDE,))
+        self._sources_v6 = SourcePoolV6(sources.draw(), CLIENTS_V6)  # as reproducible as that, and another one each
         self._vantages: list[Vantage] = []
 
     def lacks(self, want: Want) -> str:
@@ -114,12 +115,17 @@ class LabNetwork:
             return "the balancer is not in the lab"
         if want.startswith("ipv6") and ":" not in self._to.host:
             return "this balancer listens on an IPv4 address"
+        if want == "ipv6-nat":
+            return "the lab's gateways translate IPv4 only"
+        if not want.startswith("ipv6") and ":" in self._to.host:
+            return "this balancer listens on an IPv6 address"
         return missing_filter() if want == "nat" else ""
 
     def home(self, name: str, *, family: Family = 4, beside: str = "") -> Vantage:
         """A place with an address of its own."""
         self._require("ipv6-home" if family == 6 else "home")
-        return self._kept(Home(name, self._sources, self._sources.sibling(beside) if beside else self._sources.draw()))
+        sources = self._sources_v6 if family == 6 else self._sources
+        return self._kept(Home(name, sources, sources.sibling(beside) if beside else sources.draw()))
 
     def nat(self, name: str, *, egress: int = 1, family: Family = 4) -> Vantage:
         """A place behind a gateway of its own."""

@@ -28,6 +28,10 @@ class Site(Protocol):
         """The ranges that clients come from, in the order in which they are drawn from."""
 
     @property
+    def proxies(self) -> tuple[str, ...]:
+        """Networks whose word balancers trust here, in place of the loopback ones that a contract names; () for those."""
+
+    @property
     def lease(self) -> Lease:
         """Where balancers and backends get their addresses."""
 
@@ -54,6 +58,7 @@ class LoopbackSite:
 
     name: Name = "loopback"
     clients = ("127.128.0.0/9",)
+    proxies: tuple[str, ...] = ()
 
     def __init__(self, rng: random.Random | None = None) -> None:
         """Leases a block.

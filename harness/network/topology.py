@@ -14,6 +14,9 @@ CLIENTS = ("198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15")
 
 CLIENTS_V6 = "2001:db8:8000::/33"
 
+PROXIES = "192.0.2.16/28"
+"""Where limpet plays proxies whose word a balancer trusts: on the users' host too, and never drawn for a client."""
+
 CORE = "192.0.2.1"
 """The router that all links meet at, on each of them."""
 
@@ -32,11 +35,14 @@ class Plan:
     prefixes_v6: tuple[str, ...] = ()
 
 
-USERS = Plan("users", "192.0.2.2", "2001:db8::2", CLIENTS, (CLIENTS_V6,))
+USERS = Plan("users", "192.0.2.2", "2001:db8::2", (*CLIENTS, PROXIES), (CLIENTS_V6,))
 STORE = Plan("store", "192.0.2.3", "2001:db8::3")
 BALANCER = Plan("balancer", "192.0.2.33", "2001:db8:1::1", ("192.0.2.32/27",), ("2001:db8:1::/64",))
 BALANCERS = tuple(f"192.0.2.{last}" for last in range(34, 63))
 """What balancers listen on; the host's own address is the one that backends see."""
+
+BALANCERS_V6 = tuple(f"2001:db8:1::{last:x}" for last in range(2, 34))
+"""The same in IPv6."""
 
 BACKENDS = tuple(
     Plan(

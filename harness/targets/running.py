@@ -46,6 +46,7 @@ class RunningTarget:
         members: Sequence[Member],
         override: Override | None = None,
         secret: str = "",
+        ipv6: bool = False,
     ) -> None:
         self._loaded = loaded
         self._keeper = keeper
@@ -56,7 +57,7 @@ class RunningTarget:
         self._version: str | None = None
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
-        seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer")
+        seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer-v6" if ipv6 else "balancer")
         admin = lease.seat("admin") if loaded.target.launch else Seat("", 0)
         self.namespace = seat.namespace
         spoken = loaded.target.backends.protocol
@@ -338,6 +339,7 @@ class RunningTarget:
         values = {
             "balancer.host": here.balancer.host,
             "balancer.port": str(here.balancer.port),
+            "balancer.authority": here.balancer.authority,
             "balancer.url": here.balancer.url,
             "workdir": str(here.workdir),
             "python": here.python,

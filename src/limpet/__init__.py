@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.client import Client
     from limpet.harness.engine.copies import (
         further_copy,
+        ipv6_copy,
         require_passed_on,
         try_to_start,
         with_application,
@@ -89,7 +90,14 @@ _HOMES = {
     "harness.engine.scenario": ("Scenario",),
     "harness.engine.shopping": ("Shopper", "told"),
     "harness.engine.upgrade": ("upgraded",),
-    "harness.engine.copies": ("further_copy", "require_passed_on", "try_to_start", "with_application", "with_duration"),
+    "harness.engine.copies": (
+        "further_copy",
+        "ipv6_copy",
+        "require_passed_on",
+        "try_to_start",
+        "with_application",
+        "with_duration",
+    ),
     "harness.engine.passing": (
         "age",
         "balancer_keeps_time",
@@ -152,6 +160,7 @@ __all__ = [
     "group_size",
     "hands_of",
     "handshake_headers",
+    "ipv6_copy",
     "largest_share",
     "let_pass",
     "load",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from ipaddress import IPv6Address
 
@@ -13,6 +14,7 @@ from limpet import (
     Scenario,
     behaviour,
     forwarding,
+    ipv6_copy,
     largest_share,
     rebalanced,
     trusted_proxies,
@@ -22,6 +24,7 @@ from limpet.harness.model.statistics import runs_needed
 
 ALPHA = 1e-6
 VISITS = 4
+PEOPLE = 8
 NEIGHBOURS = 3
 SITE_BITS = 64
 """What a provider gives to one home: its devices choose the rest, and choose anew every day (RFC 8981)."""
@@ -32,7 +35,8 @@ def _variants(contract: Contract) -> list[str]:
     said = contract.client_address
     told = contract.affinity == "source-ip" and said is not None and bool(said.trusted)
     moving = contract.affinity == "source-ip" or contract.reaction.ip_change is not None
-    return ["homes", *(["privacy"] if moving else []), *(["told", "told-privacy"] if told else [])]
+    first = "homes" if contract.affinity == "source-ip" else "pins"
+    return [first, *(["privacy"] if moving else []), *(["told", "told-privacy"] if told else [])]
 
 
 @behaviour(
@@ -40,42 +44,105 @@ def _variants(contract: Contract) -> list[str]:
     affinities=("source-ip", "lb-cookie", "app-cookie", "header", "url"),
     variants=_variants,
     error_rate=1e-6,
+    needs=("launch",),
     budget=260,
     sees=0.98,
 )
 def test_ipv6(s: Scenario) -> None:
     """An IPv6 address is a key like any other, as many of its bits as the contract says; other keys do not care."""
-    {"homes": _homes, "privacy": _privacy, "told": _told, "told-privacy": _told_privacy}[s.variant](s)
+    {"pins": _pins, "homes": _homes, "privacy": _privacy, "told": _told, "told-privacy": _told_privacy}[s.variant](s)
 
 
-# Addresses of their own.
+# Connections by IPv6, to a copy of the balancer that listens there.
+
+
+def _pins(s: Scenario) -> None:
+    with ipv6_copy(s) as six:
+        apart = not six.network.lacks("ipv6-home")
+        users = [_newcomer(six, number, apart=apart) for number in range(2 * six.n)]
+        six.step(f"{len(users)} users come by IPv6, {VISITS} connections each, {_whence(apart)}")
+        turns = users * VISITS
+        six.rng.shuffle(turns)
+        for user in turns:
+            user.visit(new_connection=True)
+
+
+def _newcomer(six: Scenario, number: int, *, apart: bool) -> Client:
+    return six.at(six.home(f"home {number}", family=6)) if apart else six.client()
+
+
+def _whence(apart: bool) -> str:
+    return "each from a home of its own" if apart else "all from ::1, which is the only such address of this machine"
 
 
 def _homes(s: Scenario) -> None:
-    people = [s.at(s.home(f"home {number}", family=6)) for number in range(2 * s.n)]
-    s.step(f"{len(people)} users come by IPv6, {VISITS} connections each, in a random order")
-    turns = people * VISITS
-    s.rng.shuffle(turns)
-    for user in turns:
-        user.visit(new_connection=True)
+    with ipv6_copy(s) as six:
+        people = [six.at(six.home(f"home {number}", family=6)) for number in range(PEOPLE)]
+        six.step(f"{len(people)} users come by IPv6, {VISITS} connections each, in a random order")
+        turns = people * VISITS
+        six.rng.shuffle(turns)
+        for user in turns:
+            user.visit(new_connection=True)
 
 
 def _privacy(s: Scenario) -> None:
-    users: list[tuple[Client, str]] = []
-    for number in range(2 * s.n):
-        home = s.home(f"home {number}", family=6)
-        user = s.at(home)
-        user.visit()
-        users.append((user, home.addresses[0]))
-    s.step(f"{len(users)} users have come by IPv6; then each comes by {NEIGHBOURS} other addresses of its own /64")
-    turns = users * NEIGHBOURS
-    s.rng.shuffle(turns)
-    same = 0
-    for user, address in turns:
-        line = s.moved(user, s.home("the same home", family=6, beside=address))
-        same += line.visit().backend == user.backend
-        line.close()
-    s.observe(f"{same} of {len(turns)} visits by other addresses of the same /64 met their user's first backend")
+    with ipv6_copy(s) as six:
+        own_keys = _each_its_own(s.contract)
+        users: list[tuple[Client, str]] = []
+        for number in range(_crowd(six) if own_keys else PEOPLE):
+            home = six.home(f"home {number}", family=6)
+            user = six.at(home)
+            _stranger(six)
+            user.visit()
+            users.append((user, home.addresses[0]))
+        homes = {user.name: address for user, address in users}
+
+        def elsewhere(user: Client) -> Exchange:
+            line = six.moved(user, six.home("the same home", family=6, beside=homes[user.name]))
+            if own_keys:
+                _stranger(six)
+            try:
+                return line.visit()
+            finally:
+                line.close()
+
+        if own_keys:
+            six.step(
+                f"{len(users)} users have come by IPv6; each comes by another address of its own /64, which is a key"
+            )
+            _all_anew(six, [user for user, _ in users], elsewhere)
+            return
+        six.step(f"{len(users)} users have come by IPv6; each comes by {NEIGHBOURS} other addresses of its own /64")
+        turns = [user for user, _ in users] * NEIGHBOURS
+        six.rng.shuffle(turns)
+        same = sum(elsewhere(user).backend == user.backend for user in turns)
+        six.observe(f"{same} of {len(turns)} visits by other addresses of the same /64 met their user's first backend")
+
+
+def _each_its_own(contract: Contract) -> bool:
+    """Whether two addresses of one /64 are two keys."""
+    apart = contract.affinity == "source-ip" and contract.key_prefix.v6 > SITE_BITS
+    return apart and not may(contract.reaction.ip_change, "keep")
+
+
+def _crowd(s: Scenario) -> int:
+    """How many users cannot all be on one backend by luck, even where a hash is uneven."""
+    return 2 * runs_needed(largest_share(s), ALPHA / s.n)
+
+
+def _stranger(six: Scenario) -> None:
+    """Somebody whose address nobody else has, now and then, so that a rotation stands anywhere."""
+    for _ in range(six.rng.randrange(six.n)):
+        six.at(six.home("a stranger's", family=6), keep=False).visit()
+
+
+def _all_anew(s: Scenario, users: list[Client], visit: Callable[[Client], Exchange]) -> None:
+    groups: dict[str, list[Client]] = {}
+    for user in users:
+        groups.setdefault(user.backend, []).append(user)
+    groups.pop("", None)
+    what = "the address, which is the key, was another one of the same /64"
+    rebalanced(s, groups, Kind.KEY_IGNORED, what, visit=visit)
 
 
 # Addresses that a proxy tells.
@@ -108,8 +175,8 @@ def _somewhere(s: Scenario, *, beside: str = "") -> str:
 
 
 def _arrive(s: Scenario, proxies: _Proxies) -> list[tuple[Client, str]]:
-    """So many users by one proxy that they cannot all be on one backend by luck, even where a hash is uneven."""
-    users = [(s.client(), _somewhere(s)) for _ in range(2 * runs_needed(largest_share(s), ALPHA / s.n))]
+    """Users by one proxy: that all of them are on one backend is no luck."""
+    users = [(s.client(), _somewhere(s)) for _ in range(_crowd(s))]
     s.step(f"{len(users)} users come for the first time, all through one trusted proxy, each by an IPv6 address")
     for user, address in users:
         with s.luck():
@@ -135,22 +202,16 @@ def _told(s: Scenario) -> None:
 def _told_privacy(s: Scenario) -> None:
     proxies = _Proxies(s)
     users = _arrive(s, proxies)
-    one_key = s.contract.key_prefix.v6 <= SITE_BITS
-    where = "the same key" if one_key else "each a key of its own"
+    own_keys = _each_its_own(s.contract)
+    where = "each a key of its own" if own_keys else "the same key"
     s.step(f"everybody comes by another address of the same /64: {where}")
-    if one_key or may(s.contract.reaction.ip_change, "keep"):
+    if not own_keys:
         turns = users * NEIGHBOURS
         s.rng.shuffle(turns)
         for user, address in turns:
             proxies.tell(user, _somewhere(s, beside=address))
         return
     addresses = {user.name: address for user, address in users}
-    groups: dict[str, list[Client]] = {}
-    for user, _ in users:
-        groups.setdefault(user.backend, []).append(user)
-    groups.pop("", None)
-    what = "the address, which is the key, was another one of the same /64"
-    rebalanced(
-        s, groups, Kind.KEY_IGNORED, what,
-        visit=lambda user: proxies.tell(user, _somewhere(s, beside=addresses[user.name])),
-    )  # fmt: skip
+    _all_anew(
+        s, [user for user, _ in users], lambda user: proxies.tell(user, _somewhere(s, beside=addresses[user.name]))
+    )
