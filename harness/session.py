@@ -12,6 +12,7 @@ from pathlib import Path
 
 import limpet
 from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.cleaning import clean
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
@@ -186,11 +187,15 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        self.runner = Crew(self.seed, jobs, out, self._emit, processes=self.options.jobs, network=self.options.network)
+        clean()
+        run = secrets.token_hex(4)
+        self.runner = Crew(
+            self.seed, jobs, out, self._emit, processes=self.options.jobs, network=self.options.network, run=run
+        )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(
-                run=secrets.token_hex(4),
+                run=run,
                 seed=self.seed,
                 version=limpet.__version__,
                 started=datetime.now(UTC).isoformat(timespec="seconds"),
