@@ -160,7 +160,11 @@ class RunSession:
             raise UsageFault(
                 f'two behaviours have the id "{behaviour.id}"', where=" and ".join(places), do="Rename one."
             )
-        return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
+        return [
+            job
+            for loaded in self.loaded
+            for job in plan(loaded, (behaviour,), self.options.behaviours, self.options.network)
+        ]
 
     def check_names(self, *, whole: bool) -> None:
         """Sees that requirements and known deviations name behaviours that exist.

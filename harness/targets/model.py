@@ -102,6 +102,9 @@ class Endpoint(Part):
     verify: bool = Field(default=True, description="false: take any certificate")
     proxy_protocol: Literal["", "v1", "v2"] = Field(default="", description="each connection begins with such a header")
     allow_remote: bool = False
+    max_connections: int | None = Field(
+        default=None, gt=0, description="connections of clients that it takes at the same time; 400 where nobody says"
+    )
     max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.crowd import crowd, hands_of, load, recognises_nobody
     from limpet.harness.engine.flight import Flight
     from limpet.harness.engine.forbidden import with_forbidden
+    from limpet.harness.engine.forging import forge, judge_flows
     from limpet.harness.engine.nodes import second_node
     from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
     from limpet.harness.engine.passing import (
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     )
     from limpet.harness.engine.scenario import Scenario
     from limpet.harness.engine.shopping import Shopper, told
+    from limpet.harness.engine.swarming import distinguishes, neighbours, swarm
     from limpet.harness.engine.upgrade import upgraded
     from limpet.harness.model.contract import Contract
     from limpet.harness.model.errors import HarnessFault, SetupFault, TargetFault, UsageFault
@@ -89,6 +91,8 @@ _HOMES = {
     ),
     "harness.engine.scenario": ("Scenario",),
     "harness.engine.shopping": ("Shopper", "told"),
+    "harness.engine.forging": ("forge", "judge_flows"),
+    "harness.engine.swarming": ("distinguishes", "neighbours", "swarm"),
     "harness.engine.upgrade": ("upgraded",),
     "harness.engine.copies": (
         "further_copy",
@@ -154,17 +158,21 @@ __all__ = [
     "cookies_in",
     "cookies_of",
     "crowd",
+    "distinguishes",
     "draws_to_meet",
+    "forge",
     "forwarding",
     "further_copy",
     "group_size",
     "hands_of",
     "handshake_headers",
     "ipv6_copy",
+    "judge_flows",
     "largest_share",
     "let_pass",
     "load",
     "main_cookies",
+    "neighbours",
     "only_clients_keep_time",
     "pass_time",
     "place",
@@ -178,6 +186,7 @@ __all__ = [
     "small_group",
     "spread_as_declared",
     "still_pinned",
+    "swarm",
     "together",
     "told",
     "trusted_proxies",
