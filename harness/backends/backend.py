@@ -260,6 +260,10 @@ class Backend:
         """Every request it has received so far, in order, over all its processes. Reads only what is new."""
         return self._tail.records()
 
+    def arrivals(self) -> int:
+        """How many requests it has received so far, over all its processes."""
+        return self._tail.count()
+
     def stop(self) -> None:
         """End its process and remove its control socket; the history stays. Idempotent."""
         with self._lock:

@@ -44,6 +44,14 @@ class Fleet:
         with self._lock:
             return tuple(self._backends.values())
 
+    def arrivals(self) -> int:
+        """How many requests all of them have received so far."""
+        return sum(backend.arrivals() for backend in self.backends)
+
+    def connections(self) -> int:
+        """How many connections stand to those of them that live and obey."""
+        return sum(backend.report().connections for backend in self.backends if backend.alive)
+
     def start(
         self,
         name: str,

@@ -1,7 +1,8 @@
 """Very many users whose connections are all open at the same time: one thread, one epoll, no event loop.
 
 Each has an address of its own and asks on its connection again and again, without cookies; HTTP/1.1 without TLS, or
-limpet's echo protocol. What a balancer does is an error in the history, as with every client.
+limpet's echo protocol. A request that fails has no end in the history: whoever has thousands of connections to serve
+may lawfully turn some away or be late, which says nothing of where a pin leads. They are counted instead.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import os
 import select
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from limpet.harness.clients.base import REQUEST_HEADER, Endpoint, Recorder, record_received
 from limpet.harness.clients.sockets import blame, bound_socket, connection_id, local_fault, local_name
@@ -25,6 +27,13 @@ from limpet.harness.model.history import Header, Sent
 
 BUSY = 128
 """Members that connect or wait for an answer at the same time; the others are connected and idle."""
+
+
+class PatientRecorder(Recorder, Protocol):
+    """A history that can leave a request without an end."""
+
+    def abandon(self) -> None:
+        """One request in flight will never be waited for."""
 
 
 @dataclass(slots=True)
@@ -63,7 +72,7 @@ class Swarm:
     def __init__(
         self,
         endpoint: Endpoint,
-        recorder: Recorder,
+        recorder: PatientRecorder,
         members: Sequence[Member],
         *,
         timeout: float = 20.0,
@@ -73,6 +82,7 @@ class Swarm:
         if endpoint.scheme not in ("http", "tcp") or endpoint.proxy_protocol:
             raise HarnessFault(f"a swarm speaks plain HTTP or the echo protocol, not {endpoint.scheme}")
         self.members = members
+        self.failed: Counter[str] = Counter()
         self.ended_early = 0
         self._endpoint, self._recorder = endpoint, recorder
         self._timeout = timeout
@@ -211,6 +221,9 @@ class Swarm:
             if not member._parser.done:
                 return False
             parser = member._parser
+            if parser.status >= 500:
+                self._gone(member, str(parser.status))
+                return False
             found = record_received(
                 self._recorder, member._sent, status=parser.status, headers=parser.headers, body=parser.body
             )
@@ -241,35 +254,16 @@ class Swarm:
         fault = local_fault(err, member.source, self._endpoint) if isinstance(err, OSError) else None
         if fault is not None:
             raise fault from err
-        sent, member._sent = member._sent, None
-        begun = member._line or (member._parser is not None and member._parser.started)
-        if sent is not None and member._asked > 1 and not begun and not isinstance(err, TimeoutError):
-            # It was ended as idle when the request was on its way: the balancer never saw that.
-            record_received(self._recorder, sent, error="closed", detail="of a kept connection", body=b"")
-            self.ended_early += 1
-        else:
-            if sent is None:
-                sent = self._never_asked(member)
-            error, detail = blame(err)
-            record_received(self._recorder, sent, error=error, detail=detail)
+        self._gone(member, blame(err)[0])
+
+    def _gone(self, member: Member, why: str) -> None:
+        """Its request has no end."""
+        if member._sent is not None:
+            self._recorder.abandon()
+            member._sent = None
+        self.failed[why] += 1
         member.backend = member.instance = ""
         self._end(member)
-
-    def _never_asked(self, member: Member) -> Sent:
-        """The request of a connection that did not come about."""
-        echo = self._endpoint.scheme == "tcp"
-        sent = Sent(
-            id=self._recorder.request_id(),
-            t=member._placed or time.monotonic(),
-            client=member.name,
-            connection=member.connection,
-            source=member.source,
-            method="TCP" if echo else "GET",
-            path="" if echo else self._path,
-            offset=self._recorder.offset(),
-        )
-        self._recorder.add(sent)
-        return sent
 
     def _rest(self, member: Member) -> None:
         if member.sock is not None:

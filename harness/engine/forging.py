@@ -17,6 +17,9 @@ from limpet.harness.network.topology import FORGED
 WAVE = 1000
 """Flows that are begun before the second datagram of each is sent."""
 
+_WINDOW = 100
+"""Datagrams that may be under way before the next ones are sent, twice over: what a socket's buffer holds."""
+
 _QUIET = 0.5
 """Seconds without a further record after which what is missing counts as lost, as datagrams may be."""
 
@@ -77,15 +80,22 @@ def forge(scenario: Scenario, count: int, seconds: float) -> list[Flow]:
 
 def _send(scenario: Scenario, sender: Datagrams, flows: list[Flow], order: list[int], tag: str, turn: int) -> None:
     """One datagram of each of these flows; returns when they have arrived, or nothing comes any more."""
-    before = len(scenario.system.arrived())
-    for number in order:
+    begin = scenario.system._fleet.arrivals()
+    for sent, number in enumerate(order):
+        if sent % _WINDOW == 0:
+            _await(scenario, begin + sent - _WINDOW)
         flow = flows[number]
         flow.sent.append(time.monotonic())
         sender.send(flow.source, flow.port, f"{tag}{turn}{number:08d}", flow.shape)
-    seen, since = before, time.monotonic()
-    while seen < before + len(order) and time.monotonic() - since < _QUIET:
-        time.sleep(0.005)
-        now = len(scenario.system.arrived())
+    _await(scenario, begin + len(order))
+
+
+def _await(scenario: Scenario, count: int) -> None:
+    """Returns when the backends have recorded so many requests, or nothing comes any more."""
+    seen, since = scenario.system._fleet.arrivals(), time.monotonic()
+    while seen < count and time.monotonic() - since < _QUIET:
+        time.sleep(0.001)
+        now = scenario.system._fleet.arrivals()
         if now > seen:
             seen, since = now, time.monotonic()
 

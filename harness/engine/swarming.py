@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from limpet.harness.clients.swarm import Member, Swarm
-from limpet.harness.engine.outcome import NotCheckable
+from limpet.harness.engine.outcome import Inconclusive, NotCheckable
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.violation import Kind
@@ -20,6 +20,13 @@ _UNSAID = 400
 
 _SPARE = 1000
 """Descriptors that are left to everything else."""
+
+
+_FAILURES = 0.05
+"""The share of failures above which nothing is said: who is overloaded shows nothing of its pins."""
+
+_AT_REST, _REST = 50, 10.0
+"""Connections to backends that a balancer may keep, and seconds until it has ended those beyond."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,10 @@ def neighbours(scenario: Scenario, count: int) -> Crowd:
 
 
 def at_once(scenario: Scenario, count: int) -> int:
-    """How many of so many connections may be open at the same time: by the limit of open files, which the balancer
-    needs two of for each, and by what its target says that it takes."""
+    """How many of so many connections may be open at the same time: by the limit of open files, of which the balancer
+    needs two for each and some until it has seen an end, and by what its target says that it takes."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = count if soft == resource.RLIM_INFINITY else max(1, (soft - _SPARE) // 2)
+    files = count if soft == resource.RLIM_INFINITY else max(1, (soft - _SPARE) // 3)
     return min(count, files, scenario.system.loaded.target.endpoint.max_connections or _UNSAID)
 
 
@@ -92,7 +99,7 @@ def swarm(scenario: Scenario, crowd: Crowd, *, again: bool) -> dict[str, str]:
     open_at_once = 0
     homes: dict[str, str] = {}
     plain = scenario.system.loaded.target.request
-    ended = 0
+    ended, failed = 0, 0
     for begin in range(0, len(addresses), batch):
         members = [Member(f"client {address}", address) for address in addresses[begin : begin + batch]]
         users = Swarm(endpoint, scenario.recorder, members, path=plain.path, headers=tuple(plain.headers.items()))
@@ -107,11 +114,18 @@ def swarm(scenario: Scenario, crowd: Crowd, *, again: bool) -> dict[str, str]:
                 scenario.rng.shuffle(members)
                 users.connect(members, then_close=True)
             homes |= {member.source: member.backend for member in members if member.backend}
-            ended += users.ended_early
         finally:
+            ended += users.ended_early
+            failed += users.failed.total()
             users.close()
+        # So many ends at once take everybody a while; who comes next shall not have to wait for that.
+        scenario.until(lambda: scenario.system._fleet.connections() <= _AT_REST, _REST)
     how = "all at once" if batch >= len(addresses) else f"in batches, {open_at_once} of them open at once"
     scenario.observe(f"{len(addresses)} addresses, each with a connection of its own, {how}")
+    if failed > _FAILURES * len(addresses):
+        raise Inconclusive(f"{failed} requests of {len(addresses)} clients at once failed: not a load that it can take")
+    if failed:
+        scenario.observe(f"{failed} requests failed, as under such a load they may")
     if ended:
         scenario.observe(f"{ended} connections were ended while nothing was asked on them")
     return homes
