@@ -168,7 +168,7 @@ class People(ABC):
     def _bide(self) -> None:
         """Gives a balancer the time that it may lawfully avoid a backend after a first connection that went wrong."""
         timing = self.system.loaded.target.timing
-        time.sleep(min(max(timing.up_noticed.value, timing.retried.value), _LONGEST))
+        self._timeline.wait(min(max(timing.up_noticed.value, timing.retried.value), _LONGEST))
 
     def _elsewhere(self, tries: int) -> AbstractContextManager[None]:
         """After some tries: with idle backends a balancer that counts what is open may always prefer the same one."""
