@@ -165,6 +165,12 @@ class People(ABC):
         few = {name: len(group) for name, group in found.items()}
         raise Inconclusive(f"too few new sessions reached some backend within the budget: {few}")
 
+    def keyed(self, user: Client) -> Client:
+        """The same user with its key in hand: on a slow machine a short pin may be over when its turn comes."""
+        if not user.key:
+            user.visit()
+        return user
+
     def _bide(self) -> None:
         """Gives a balancer the time that it may lawfully avoid a backend after a first connection that went wrong."""
         timing = self.system.loaded.target.timing
