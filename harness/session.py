@@ -23,7 +23,7 @@ from limpet.harness.targets.bundled import startable
 from limpet.harness.targets.deviations import in_force, unknown_names
 from limpet.harness.targets.load import LoadedTarget, check_behaviours, load
 from limpet.harness.targets.override import Override
-from limpet.harness.targets.running import version_of
+from limpet.harness.targets.versions import version_of
 
 MARK = ".limpet-results"
 _MARK_TEXT = "This folder holds the results of a run of limpet, and the next run into it replaces them.\n"

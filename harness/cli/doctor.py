@@ -80,7 +80,7 @@ def examine() -> Examination:
     from limpet.harness.model.errors import UsageFault
     from limpet.harness.targets.installed import program
     from limpet.harness.targets.load import load, names
-    from limpet.harness.targets.running import version_of
+    from limpet.harness.targets.versions import version_of
 
     checks = list(behaviours())
     programs: dict[tuple[str, str, str], Found] = {}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import secrets
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import limpet
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import LimpetFault, SetupFault
+from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.processes.process import Process
@@ -20,6 +21,7 @@ from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
 from limpet.harness.targets.control import Step
+from limpet.harness.targets.ending import End
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Target
 from limpet.harness.targets.override import Override
@@ -27,6 +29,10 @@ from limpet.harness.targets.placeholders import fill
 from limpet.harness.targets.render import Address, Member, Situation, render
 
 __all__ = ["Member", "Override", "RunningTarget"]
+
+_CONFIGURES = frozenset({"apply", "reload", "change", "restart", "affinity_on", "affinity_off", "rotate_keys"})
+_SLACK = 1.0
+"""Seconds by which the end of a process may be seen late."""
 
 
 class RunningTarget:
@@ -54,6 +60,8 @@ class RunningTarget:
         self._launches = 0
         self._advanced = 0.0
         self._version: str | None = None
+        self._stopped = True
+        self._steered: list[tuple[str, float, float]] = []
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
         host, port = endpoint.address if endpoint.given else lease.next_endpoint()
@@ -182,6 +190,8 @@ class RunningTarget:
         self._need("restart")
         restart = self.target.control.restart
         if isinstance(restart, str):
+            if self.ended():
+                raise steps.fault(self, "the balancer had ended before", where=f"{self.name}: restart")
             self.stop()
             self.start()
             if self._advanced:
@@ -241,6 +251,8 @@ class RunningTarget:
     def stop(self) -> None:
         """End its process and everything that it started. Idempotent; does nothing to what limpet did not launch."""
         if self._process is not None and self.target.launch is not None:
+            # What ended before stays an end of its own.
+            self._stopped = self.ended() is None
             self._process.end(grace=self.target.launch.stop_grace)
 
     # What steps need (steps.Balancer).
@@ -298,12 +310,28 @@ class RunningTarget:
         """Whether it was launched and has ended."""
         return self._process is not None and not self._process.alive()
 
+    def ended(self) -> End | None:
+        """How its process ended, where it served before and limpet did not stop it; None otherwise."""
+        process = self._process
+        code = process.exit_code() if process is not None and not self._stopped else None
+        if process is None or code is None:
+            return None
+        at = process.ended_at
+        return End(code, at, next((verb for verb, begin, end in self._steered if begin <= at <= end), ""))
+
     def _need(self, verb: str) -> None:
         if not self.can(verb):
             raise SetupFault(self.why_not(verb), where=self.name)
 
     def _do(self, verb: str, todo: Sequence[Step], *, backend: str = "", seconds: str = "") -> None:
-        steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
+        begin = time.monotonic()
+        try:
+            steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
+        finally:
+            # Where nothing is read back, what refuses its new configuration may end a little later.
+            late = 0.0 if self.target.control.settled else self.target.timing.apply_settles.value + _SLACK
+            if verb in _CONFIGURES:
+                self._steered.append((verb, begin, time.monotonic() + late))
 
     def _advance(self, seconds: float) -> None:
         text = f"{seconds:.6f}".rstrip("0").rstrip(".")
@@ -324,6 +352,7 @@ class RunningTarget:
             launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name, override=self._override
         )
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
+        self._stopped = False
 
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch
@@ -352,20 +381,3 @@ class RunningTarget:
                 raise SetupFault(f'there is no backend "{backend}"', where=self.name)
             values |= {"backend.name": found.name, "backend.host": found.host, "backend.port": str(found.port)}
         return values
-
-
-def version_of(loaded: LoadedTarget) -> str:
-    """What a target's balancer says it is, asked without starting it; "" when nobody knows or it is not installed."""
-    target = loaded.target
-    values = {
-        "python": sys.executable,
-        "target": str(loaded.directory),
-        "limpet.version": limpet.__version__,
-        **{f"options.{name}": str(value) for name, value in target.options.items()},
-    }
-    try:
-        if target.launch is not None and target.launch.binary is not None:
-            values[target.launch.binary.name] = locate(target.launch.binary, where=target.name)
-        return launching.version(target, values, cwd=loaded.directory, name=target.name)
-    except LimpetFault:
-        return ""

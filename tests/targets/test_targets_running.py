@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,3 +197,21 @@ def test_running_balancer_that_answers_nothing_or_garbage(
         with pytest.raises(SetupFault, match="answers, but not in HTTP"):
             target.start()
         thread.join()
+
+
+def test_an_end_at_a_verb_is_put_down_to_it(make_target: MakeTarget, running: Callable[[Path], RunningTarget]) -> None:
+    """Its new configuration may be at fault, which the target's author wrote."""
+    script = 'trap "echo bad word in line 3; exit 3" HUP; echo up; while :; do sleep 0.01; done'
+    launch = f'[launch]\ncommand = ["sh", "-c", \'{script}\']\nready = "log:^up$"\n'
+    target = running(make_target(launch + '[control]\nreload = [{ signal = "HUP" }]\n'))
+    target.start()
+    assert target.ended() is None
+    target.reload()
+    deadline = time.monotonic() + 20
+    while target.alive():
+        assert time.monotonic() < deadline, "it did not end"
+        time.sleep(0.01)
+    end = target.ended()
+    assert end is not None and (end.code, end.during) == (3, "reload")
+    target.stop()
+    assert target.ended() == end, "what ended before it was stopped has ended by itself"
