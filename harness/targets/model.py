@@ -89,6 +89,31 @@ class Launch(Part):
         return self
 
 
+class Fingerprint(Part):
+    """What shows that a mode is really on, looked at after each first start and before anything is judged.
+
+    ``directive`` is a regular expression that a line of the rendered configuration must match; ``cookie`` one of the
+    name of a cookie that the answer to a request without any must set; ``state`` are steps that ask the balancer.
+    """
+
+    directive: str = ""
+    cookie: str = ""
+    state: Steps = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> Fingerprint:
+        if not (self.directive or self.cookie or self.state):
+            raise ValueError("an empty fingerprint shows nothing: give directive, cookie or state")
+        for pattern in (self.directive, self.cookie):
+            try:
+                re.compile(pattern)
+            except re.error as err:
+                raise ValueError(f"{pattern!r} is no regular expression: {err}") from None
+        if any(not (step.until or step.log) for step in self.state):
+            raise ValueError("a step of state needs `until`: what the answer looks like when the mode is on")
+        return self
+
+
 class Endpoint(Part):
     """Where clients send their requests. With [launch] limpet chooses the address; without, it is given here."""
 
@@ -301,6 +326,7 @@ class Target(BaseModel):
     contract: Table = Field(default_factory=dict)
     launch: Launch | None = None
     endpoint: Endpoint = Endpoint()
+    fingerprint: Fingerprint | None = None
     backends: Backends = Backends()
     control: Control = Control()
     request: Request = Request()
@@ -323,6 +349,11 @@ class Target(BaseModel):
             )
         if self.launch is None and self.control.restart == "relaunch":
             raise ValueError('control.restart = "relaunch" needs a [launch]; give the steps that restart it')
+        wanted = self.fingerprint
+        if wanted is not None and wanted.directive and (self.launch is None or not self.launch.config):
+            raise ValueError("fingerprint.directive is about what [launch] config renders, and nothing is rendered")
+        if wanted is not None and wanted.cookie and (self.backends.protocol != "http" or self.endpoint.proxy_protocol):
+            raise ValueError("fingerprint.cookie needs a plain HTTP request, which this endpoint does not take")
         store = "" if self.backends.sessions in ("memory", "redis") else host_of(self.backends.sessions)
         if store and not is_loopback(store) and not self.endpoint.allow_remote:
             raise ValueError(

@@ -16,7 +16,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import launching, steps
+from limpet.harness.targets import fingerprint, launching, steps
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
@@ -142,9 +142,13 @@ class RunningTarget:
             launching.check_answers(self.target, self.host, self.port, self.url, name=self.name, ca=self.ca)
             if self.target.control.apply:
                 self._do("apply", (*self.target.control.apply, *self.target.control.settled))
+            self.check_fingerprint()
             return
+        first = self._launches == 0
         try:
             self._launch()
+            if first and self.affinity_enabled:  # later its backends may be down on purpose
+                self.check_fingerprint()
         except BaseException:
             self.stop()
             raise
@@ -353,6 +357,20 @@ class RunningTarget:
         )
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
         self._stopped = False
+
+    def check_fingerprint(self) -> None:
+        """See that the mode is on, as far as the target says what shows it.
+
+        Raises:
+            SetupFault: it is not.
+        """
+        wanted, endpoint = self.target.fingerprint, self.target.endpoint
+        if wanted is None:
+            return
+        fingerprint.check(
+            self, wanted, self._values(), configuration=self.configuration(self._loaded.own),
+            request=self.target.request, verify=endpoint.verify, ca=self.ca,
+        )  # fmt: skip
 
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch
