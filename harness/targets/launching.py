@@ -20,6 +20,8 @@ from limpet.harness.targets.model import Launch, Target
 from limpet.harness.targets.placeholders import fill
 
 LOOK = 2.0
+SAYS_VERSION = 10.0
+"""Seconds that a program may take to say its version."""
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*(?:[-+][0-9A-Za-z.]+)?")
 
 
@@ -165,8 +167,13 @@ def version(target: Target, values: Mapping[str, str], *, cwd: Path, name: str) 
     if isinstance(how, str):
         return fill(how, values, where=name)
     try:
-        answer = command_answer([fill(word, values, where=name) for word in how], cwd=cwd, timeout=10.0)
+        answer = command_answer([fill(word, values, where=name) for word in how], cwd=cwd, timeout=SAYS_VERSION)
     except Unanswered:
         return ""
-    found = _VERSION.search(answer.text)
+    return version_in(answer.text)
+
+
+def version_in(text: str) -> str:
+    """The first version in what a program says; "" where there is none."""
+    found = _VERSION.search(text)
     return found[0] if found else ""

@@ -72,11 +72,15 @@ class Launch(Part):
     stop_grace: Seconds = 2.0
     env: dict[str, str] = Field(default_factory=dict)
     version: str | tuple[str, ...] = ""
+    at_least: str = Field(default="", pattern=r"^(\d+(\.\d+)+)?$", description="the oldest version that can do this")
+    version_required: bool = Field(default=False, description="only the version whose documentation was read")
 
     @model_validator(mode="after")
     def _startable(self) -> Launch:
         if bool(self.command) == bool(self.python):
             raise ValueError("give either command or python")
+        if (self.at_least or self.version_required) and not self.version:
+            raise ValueError("at_least and version_required go by version: say how to find it out")
         if self.args and not self.python:
             raise ValueError("args go with python; a command carries its own")
         if self.ready not in ("tcp", "http") and not self.ready.startswith("log:"):

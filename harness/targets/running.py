@@ -16,7 +16,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import fingerprint, launching, steps
+from limpet.harness.targets import fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
@@ -145,6 +145,8 @@ class RunningTarget:
             self.check_fingerprint()
             return
         first = self._launches == 0
+        if first:
+            versions.check(self._loaded)
         try:
             self._launch()
             if first and self.affinity_enabled:  # later its backends may be down on purpose
