@@ -1,4 +1,4 @@
-"""The texts and bytes hidden in a cookie value: percent, base64 and hex decodings, also nested, and texts in records."""
+"""The texts and bytes in a cookie value: percent, base64 and hex decodings, also nested, and texts in records."""
 
 from __future__ import annotations
 
