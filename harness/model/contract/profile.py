@@ -125,6 +125,8 @@ class Reaction(_Part):
     silent: Stated[Literal["retry", "504"]] | None = None
     removed: Stated[Literal["repin", "reroute", "refuse", "keep"]] | None = None
     draining: Stated[Literal["repin", "keep"]] | None = None
+    drain_window: Stated[Seconds] | None = None
+    drain_end: Stated[Literal["cut", "finish"]] | None = None
     recovered: Stated[Literal["stay", "return"]] | None = None
     added: Stated[Literal["keep", "remap"]] | None = None
     ip_change: Stated[Literal["keep", "invalidate"]] | None = None
