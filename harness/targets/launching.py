@@ -123,10 +123,11 @@ def _not_ready(balancer: steps.Balancer, how: Launch, address: str) -> str:
         host, port = parts.hostname or "", parts.port or 80
         return "" if accepts(host, port, timeout=LOOK) else f"{host}:{port} does not accept connections"
     try:
-        http_answer("GET", address, body="", headers={}, timeout=LOOK, verify=False)
+        answer = http_answer("GET", address, body="", headers={}, timeout=LOOK, verify=False)
     except Unanswered as err:
         return str(err)
-    return ""
+    wanted = how.ready.partition(":")[2]
+    return "" if not wanted or answer.code == int(wanted) else f"{address} answers {answer}, not {wanted}"
 
 
 def check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str = "") -> None:

@@ -57,8 +57,9 @@ class Binary(Part):
 class Launch(Part):
     """How limpet starts the balancer: ``command`` runs a program, ``python`` forks ``module:function`` with ``args``.
 
-    It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``), or when
-    its output matches (``log:REGEX``). ``version`` is a text, or a command whose output holds the version.
+    It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``) or with
+    this status (``http:200``), or when its output matches (``log:REGEX``). ``version`` is a text, or a command whose
+    output holds the version.
     """
 
     command: tuple[str, ...] = ()
@@ -83,8 +84,8 @@ class Launch(Part):
             raise ValueError("at_least and version_required go by version: say how to find it out")
         if self.args and not self.python:
             raise ValueError("args go with python; a command carries its own")
-        if self.ready not in ("tcp", "http") and not self.ready.startswith("log:"):
-            raise ValueError(f'ready = "{self.ready}" is not a valid word; valid: tcp, http, log:REGEX')
+        if not re.fullmatch(r"tcp|http(:[1-5]\d\d)?|log:.*", self.ready, re.DOTALL):
+            raise ValueError(f'ready = "{self.ready}" is not a valid word; valid: tcp, http, http:STATUS, log:REGEX')
         if self.ready.startswith("log:"):
             try:
                 re.compile(self.ready[4:])

@@ -215,3 +215,25 @@ def test_an_end_at_a_verb_is_put_down_to_it(make_target: MakeTarget, running: Ca
     assert end is not None and (end.code, end.during) == (3, "reload")
     target.stop()
     assert target.ended() == end, "what ended before it was stopped has ended by itself"
+
+
+@pytest.mark.parametrize(("status", "seen"), [("404", ""), ("200", "answers 404 .*, not 200")])
+def test_ready_with_a_status(
+    make_target: MakeTarget, running: Callable[[Path], RunningTarget], status: str, seen: str
+) -> None:
+    text = SERVER.replace('"http"', f'"http:{status}"')
+    target = running(make_target(f'{text}ready_url = "{{balancer.url}}/nothing"\nready_timeout = "1s"\n'))
+    try:
+        if seen:
+            with pytest.raises(SetupFault, match=rf"(?s)not ready after 1 s: .*{seen}"):
+                target.start()
+        else:
+            target.start()
+    finally:
+        target.stop()
+
+
+@pytest.mark.parametrize("word", ["http:", "http:20", "https", "http:999", "udp"])
+def test_ready_is_one_of_the_known_words(make_target: MakeTarget, word: str) -> None:
+    with pytest.raises(UsageFault, match="valid: tcp, http, http:STATUS, log:REGEX"):
+        load(make_target(SERVER.replace('"http"', f'"{word}"')))
