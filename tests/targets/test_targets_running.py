@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 from limpet.harness.model.errors import SetupFault, UsageFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
-from limpet.harness.targets import Member, RunningTarget, load
+from limpet.harness.targets import Member, RunningTarget, launching, load
 from limpet.harness.targets.answers import accepts
 
 MakeTarget = Callable[..., Path]
@@ -217,18 +218,19 @@ def test_an_end_at_a_verb_is_put_down_to_it(make_target: MakeTarget, running: Ca
     assert target.ended() == end, "what ended before it was stopped has ended by itself"
 
 
-@pytest.mark.parametrize(("status", "seen"), [("404", ""), ("200", "answers 404 .*, not 200")])
+@pytest.mark.parametrize(
+    ("ready", "missing"), [("http:404", ""), ("http", ""), ("http:200", "answers 404 .*, not 200")]
+)
 def test_ready_with_a_status(
-    make_target: MakeTarget, running: Callable[[Path], RunningTarget], status: str, seen: str
+    make_target: MakeTarget, running: Callable[[Path], RunningTarget], ready: str, missing: str
 ) -> None:
-    text = SERVER.replace('"http"', f'"http:{status}"')
-    target = running(make_target(f'{text}ready_url = "{{balancer.url}}/nothing"\nready_timeout = "1s"\n'))
+    target = running(make_target(SERVER))
+    launch = target.target.launch
+    assert launch is not None
+    target.start()
     try:
-        if seen:
-            with pytest.raises(SetupFault, match=rf"(?s)not ready after 1 s: .*{seen}"):
-                target.start()
-        else:
-            target.start()
+        asked = launching._not_ready(target, launch.model_copy(update={"ready": ready}), f"{target.url}/nothing")
+        assert re.search(f"(?s){missing}", asked) and bool(asked) is bool(missing)
     finally:
         target.stop()
 
