@@ -30,7 +30,7 @@ _ALWAYS = frozenset(
         "limpet.version",
     }
 )
-_LAUNCHED = frozenset({"admin.host", "admin.port", "admin.url", "token", "config", "pid"})
+_LAUNCHED = frozenset({"admin.host", "admin.port", "admin.authority", "admin.url", "token", "config", "pid"})
 
 
 def fill(text: str, values: Mapping[str, str], *, where: str, pattern: bool = False) -> str:

@@ -58,18 +58,15 @@ class RunningTarget:
         self._keeper = keeper
         self._override = override or loaded.override
         self._process: Process | None = None
-        self._launches = 0
-        self._advanced = 0.0
+        self._launches, self._advanced = 0, 0.0
         self._version: str | None = None
         self._stopped = True
         self._steered: list[tuple[str, float, float]] = []
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
         seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer-v6" if ipv6 else "balancer")
-        admin = lease.seat("admin") if loaded.target.launch else Seat("", 0)
-        self.namespace = seat.namespace
-        spoken = loaded.target.backends.protocol
-        self.scheme = endpoint.scheme if spoken == "http" else spoken
+        self.namespace, admin = seat.namespace, lease.seat("admin") if loaded.target.launch else Seat("", 0)
+        self.scheme = endpoint.scheme if (spoken := loaded.target.backends.protocol) == "http" else spoken
         self._situation = Situation(
             balancer=Address(seat.host, seat.port, url(self.scheme, seat.host, seat.port)),
             admin=Address(admin.host, admin.port, url("http", admin.host, admin.port)),
@@ -357,15 +354,9 @@ class RunningTarget:
         output = self.workdir / f"output-{self._launches}.log"
         values = self._values()
         self._process = launching.launch(
-            launch,
-            values,
-            self._keeper,
-            output=output,
-            workdir=self.workdir,
-            name=self.name,
-            override=self._override,
-            namespace=self.namespace,
-        )
+            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name,
+            override=self._override, namespace=self.namespace,
+        )  # fmt: skip
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
         self._stopped = False
 
@@ -386,10 +377,7 @@ class RunningTarget:
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch
         values = {
-            "balancer.host": here.balancer.host,
-            "balancer.port": str(here.balancer.port),
-            "balancer.authority": here.balancer.authority,
-            "balancer.url": here.balancer.url,
+            **here.balancer.named("balancer"),
             "workdir": str(here.workdir),
             "python": here.python,
             "target": str(self.directory),
@@ -399,12 +387,11 @@ class RunningTarget:
         }
         if launch is not None:
             config = str(here.workdir / launch.config[0].destination) if launch.config else ""
-            values |= {"admin.host": here.admin.host, "admin.port": str(here.admin.port), "admin.url": here.admin.url}
+            values |= here.admin.named("admin")
             values |= {"token": here.token, "config": config, "pid": str(self._process.pid if self._process else 0)}
             if launch.binary is not None:
                 values[launch.binary.name] = locate(launch.binary, where=self.name)
-        if seconds:
-            values["seconds"] = seconds
+        values |= {"seconds": seconds} if seconds else {}
         if backend:
             found = next((each for each in here.members if each.name == backend), None)
             if found is None:
