@@ -14,6 +14,7 @@ from limpet.reference_lb.settings.load import load, specs
 from limpet.reference_lb.settings.problems import ConfigError, Problem
 from limpet.reference_lb.transport.checks import Checker
 from limpet.reference_lb.transport.doorway import entrance
+from limpet.reference_lb.transport.draining import Draining
 from limpet.reference_lb.transport.listening import BACKLOG, listening_socket
 from limpet.reference_lb.transport.site import Site
 from limpet.reference_lb.transport.tls import server_context
@@ -42,6 +43,8 @@ class Service:
         self._arrange = arrange
         self.site = Site(loop, arrange(build_parts(config)), config.timeouts, Upstreams(loop, config.timeouts.idle))
         self._checker = self._new_checker(config, self.site.parts)
+        self._draining = Draining(self.site)
+        self._draining.follow()
         self._server: asyncio.Server | None = None
         self._changing = asyncio.Lock()
         self._generation = 1
@@ -106,6 +109,7 @@ class Service:
             for member in change.removed:
                 parts.health_view.forget(member)
                 self.site.upstreams.drop(member)
+            self._draining.follow()
             self._generation += 1
             await self._checker.watch(change.added)
 
@@ -155,6 +159,7 @@ class Service:
             self.site.parts, self.site.timeouts = new, after.timeouts
             for member in removed:
                 self.site.upstreams.drop(member)
+            self._draining.follow()
             self._config = after
             self._generation += 1
 

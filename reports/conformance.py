@@ -35,6 +35,7 @@ class TargetRecord(msgspec.Struct, frozen=True):
 
     ``product`` and ``version`` are what ran, ``plays`` the product that it was judged as where that is another one,
     ``network`` where its traffic came from (``loopback``, ``namespace``).
+    ``documented`` is the version whose documentation was read, where that is not about ``version``.
     """
 
     name: str
@@ -48,6 +49,7 @@ class TargetRecord(msgspec.Struct, frozen=True):
     contract: msgspec.Raw
     plays: str = ""
     network: str = ""
+    documented: str = ""
 
 
 class Conformance(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ def _target(section: Section) -> TargetRecord:
     )
     return TargetRecord(
         info.name, info.title, info.product, info.version, info.profile, info.emulation, section.summary, rows,
-        _contract(info), info.plays, info.network,
+        _contract(info), info.plays, info.network, info.documented,
     )  # fmt: skip
 
 

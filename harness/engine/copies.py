@@ -14,7 +14,6 @@ from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.verdict import Step
-from limpet.harness.model.violation import Kind
 from limpet.harness.targets.load import LoadedTarget
 
 
@@ -165,8 +164,8 @@ def _beside(scenario: Scenario, deployment: Deployment) -> Iterator[Scenario]:
 
 def _absorb(scenario: Scenario, child: Scenario) -> None:
     """What was found on a copy counts for the scenario that made it."""
-    if not child.system.target.alive():
-        child.broken(Kind.ERROR, f"the copy's process ended; its last lines: {child.system.target.last_lines()}")
+    child.note_end(child.system, "copy")
+    scenario.endings += child.endings
     verdicts = child.judge()
     scenario.violations += [*child.violations, *verdicts.violations]
     scenario.decided += verdicts.decided

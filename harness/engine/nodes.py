@@ -74,6 +74,9 @@ def second_node(scenario: Scenario, *, reordered: bool = False) -> Iterator[Node
     node = Node(scenario.system, members[::-1] if reordered else members)
     try:
         node.start()
-        yield node
+        try:
+            yield node
+        finally:
+            scenario.note_end(node, "second node")
     finally:
         node.stop()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from limpet.harness.clients import Exchange, SourcePool
 from limpet.harness.engine.client import Client
 from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.ending import Ending, ending_of
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.places import Places
 from limpet.harness.engine.recipe import recipe
@@ -61,6 +62,7 @@ class Scenario(Places):
         self.decided = 0
         self.visible: float | None = None
         self.controls: list[Control] = []
+        self.endings: list[Ending] = []
         self.waited = 0.0
         self.members = system.names
         self._recorder = recorder
@@ -232,6 +234,14 @@ class Scenario(Places):
         """What limpet's backends received of this scenario's requests."""
         return [each for each in self.system.arrived() if self._recorder.owns(each.id)]
 
+    def note_end(self, system: Deployment, what: str, *, alone: bool = True) -> None:
+        """Notes that the process of this balancer has ended, where it has and limpet did not stop it."""
+        ending = ending_of(system.target, self._recorder.records, alone=alone, what=what)
+        if ending is not None:
+            self.endings.append(ending)
+            if ending.own:
+                self.broken(Kind.ERROR, ending.fault.what + _last(system))
+
     def judge(self) -> Verdicts:
         """What the oracle says to this scenario's history so far."""
         oracle = Oracle(
@@ -274,6 +284,11 @@ class Scenario(Places):
         self.controls.append(control)
         number = f" {control.value:g}" if control.value else ""
         self.steps.append(Step(control.t - self._begin, f"{control.verb} {control.backend}{number}".strip()))
+
+
+def _last(system: Deployment) -> str:
+    lines = system.target.last_lines()
+    return f"; its last lines: {lines}" if lines else ""
 
 
 def _headers_of(exchange: Exchange, key: str) -> tuple[str, ...]:

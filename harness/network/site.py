@@ -34,7 +34,7 @@ class Site(Protocol):
 
     @property
     def proxies(self) -> tuple[str, ...]:
-        """Networks whose word balancers trust here instead of the loopback ones that a contract names; () for those."""
+        """Networks whose word balancers trust here, in place of a contract's loopback ones; () where those will do."""
 
     @property
     def lease(self) -> Lease:

@@ -31,15 +31,17 @@ class Sender(Protocol):
 
 
 class Exit:
-    """The exit code that a process will have had. The first one set stays."""
+    """The exit code that a process will have had, and when it ended (CLOCK_MONOTONIC). The first one set stays."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self.code: int | None = None
+        self.at = 0.0
 
-    def set(self, code: int) -> None:
-        """Note the exit code, unless there is one."""
+    def set(self, code: int, at: float) -> None:
+        """Note the exit code and the time, unless there is one."""
         if self.code is None:
+            self.at = at
             self.code = code
         self._event.set()
 
@@ -98,6 +100,11 @@ class Process:
     def exit_code(self) -> int | None:
         """Its exit code, minus the signal number if one killed it, None while it lives."""
         return self._exit.code
+
+    @property
+    def ended_at(self) -> float:
+        """When its end was seen, in seconds of CLOCK_MONOTONIC; 0.0 while it lives."""
+        return self._exit.at
 
     def wait(self, timeout: float) -> int | None:
         """Wait up to `timeout` seconds for its end; returns as `exit_code`."""

@@ -21,6 +21,8 @@ from limpet.harness.targets.model import Launch, Target
 from limpet.harness.targets.placeholders import fill
 
 LOOK = 2.0
+SAYS_VERSION = 10.0
+"""Seconds that a program may take to say its version."""
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*(?:[-+][0-9A-Za-z.]+)?")
 
 
@@ -125,10 +127,11 @@ def _not_ready(balancer: steps.Balancer, how: Launch, address: str) -> str:
         host, port = parts.hostname or "", parts.port or 80
         return "" if accepts(host, port, timeout=LOOK) else f"{host}:{port} does not accept connections"
     try:
-        http_answer("GET", address, body="", headers={}, timeout=LOOK, verify=False)
+        answer = http_answer("GET", address, body="", headers={}, timeout=LOOK, verify=False)
     except Unanswered as err:
         return str(err)
-    return ""
+    wanted = how.ready.partition(":")[2]
+    return "" if not wanted or answer.code == int(wanted) else f"{address} answers {answer}, not {wanted}"
 
 
 def check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str = "") -> None:
@@ -169,8 +172,13 @@ def version(target: Target, values: Mapping[str, str], *, cwd: Path, name: str) 
     if isinstance(how, str):
         return fill(how, values, where=name)
     try:
-        answer = command_answer([fill(word, values, where=name) for word in how], cwd=cwd, timeout=10.0)
+        answer = command_answer([fill(word, values, where=name) for word in how], cwd=cwd, timeout=SAYS_VERSION)
     except Unanswered:
         return ""
-    found = _VERSION.search(answer.text)
+    return version_in(answer.text)
+
+
+def version_in(text: str) -> str:
+    """The first version in what a program says; "" where there is none."""
+    found = _VERSION.search(text)
     return found[0] if found else ""

@@ -57,8 +57,9 @@ class Binary(Part):
 class Launch(Part):
     """How limpet starts the balancer: ``command`` runs a program, ``python`` forks ``module:function`` with ``args``.
 
-    It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``), or when
-    its output matches (``log:REGEX``). ``version`` is a text, or a command whose output holds the version.
+    It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``) or with
+    this status (``http:200``), or when its output matches (``log:REGEX``). ``version`` is a text, or a command whose
+    output holds the version.
     """
 
     command: tuple[str, ...] = ()
@@ -72,20 +73,49 @@ class Launch(Part):
     stop_grace: Seconds = 2.0
     env: dict[str, str] = Field(default_factory=dict)
     version: str | tuple[str, ...] = ""
+    at_least: str = Field(default="", pattern=r"^(\d+(\.\d+)+)?$", description="the oldest version that can do this")
+    version_required: bool = Field(default=False, description="only the version whose documentation was read")
 
     @model_validator(mode="after")
     def _startable(self) -> Launch:
         if bool(self.command) == bool(self.python):
             raise ValueError("give either command or python")
+        if (self.at_least or self.version_required) and not self.version:
+            raise ValueError("at_least and version_required go by version: say how to find it out")
         if self.args and not self.python:
             raise ValueError("args go with python; a command carries its own")
-        if self.ready not in ("tcp", "http") and not self.ready.startswith("log:"):
-            raise ValueError(f'ready = "{self.ready}" is not a valid word; valid: tcp, http, log:REGEX')
+        if not re.fullmatch(r"tcp|http(:[1-5]\d\d)?|log:.*", self.ready, re.DOTALL):
+            raise ValueError(f'ready = "{self.ready}" is not a valid word; valid: tcp, http, http:STATUS, log:REGEX')
         if self.ready.startswith("log:"):
             try:
                 re.compile(self.ready[4:])
             except re.error as err:
                 raise ValueError(f"ready: {self.ready[4:]!r} is no regular expression: {err}") from None
+        return self
+
+
+class Fingerprint(Part):
+    """What shows that a mode is really on, looked at after each first start and before anything is judged.
+
+    ``directive`` is a regular expression that a line of the rendered configuration must match; ``cookie`` one of the
+    name of a cookie that the answer to a request without any must set; ``state`` are steps that ask the balancer.
+    """
+
+    directive: str = ""
+    cookie: str = ""
+    state: Steps = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> Fingerprint:
+        if not (self.directive or self.cookie or self.state):
+            raise ValueError("an empty fingerprint shows nothing: give directive, cookie or state")
+        for pattern in (self.directive, self.cookie):
+            try:
+                re.compile(pattern)
+            except re.error as err:
+                raise ValueError(f"{pattern!r} is no regular expression: {err}") from None
+        if any(not (step.until or step.log) for step in self.state):
+            raise ValueError("a step of state needs `until`: what the answer looks like when the mode is on")
         return self
 
 
@@ -304,6 +334,7 @@ class Target(BaseModel):
     contract: Table = Field(default_factory=dict)
     launch: Launch | None = None
     endpoint: Endpoint = Endpoint()
+    fingerprint: Fingerprint | None = None
     backends: Backends = Backends()
     control: Control = Control()
     request: Request = Request()
@@ -326,6 +357,11 @@ class Target(BaseModel):
             )
         if self.launch is None and self.control.restart == "relaunch":
             raise ValueError('control.restart = "relaunch" needs a [launch]; give the steps that restart it')
+        wanted = self.fingerprint
+        if wanted is not None and wanted.directive and (self.launch is None or not self.launch.config):
+            raise ValueError("fingerprint.directive is about what [launch] config renders, and nothing is rendered")
+        if wanted is not None and wanted.cookie and (self.backends.protocol != "http" or self.endpoint.proxy_protocol):
+            raise ValueError("fingerprint.cookie needs a plain HTTP request, which this endpoint does not take")
         store = "" if self.backends.sessions in ("memory", "redis") else host_of(self.backends.sessions)
         if store and not is_loopback(store) and not self.endpoint.allow_remote:
             raise ValueError(

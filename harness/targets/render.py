@@ -42,6 +42,11 @@ class Address:
         """``host:port``, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def named(self, name: str) -> dict[str, str]:
+        """As placeholders that begin with this name."""
+        parts = {"host": self.host, "port": str(self.port), "authority": self.authority, "url": self.url}
+        return {f"{name}.{key}": value for key, value in parts.items()}
+
 
 @dataclass(frozen=True)
 class Situation:

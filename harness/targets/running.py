@@ -5,21 +5,23 @@ from __future__ import annotations
 import base64
 import secrets
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import limpet
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import LimpetFault, SetupFault
+from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import launching, steps
+from limpet.harness.targets import fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
 from limpet.harness.targets.control import Step
+from limpet.harness.targets.ending import End
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Target
 from limpet.harness.targets.override import Override
@@ -27,6 +29,10 @@ from limpet.harness.targets.placeholders import fill
 from limpet.harness.targets.render import Address, Member, Situation, render
 
 __all__ = ["Member", "Override", "RunningTarget"]
+
+_CONFIGURES = frozenset({"apply", "reload", "change", "restart", "affinity_on", "affinity_off", "rotate_keys"})
+_SLACK = 1.0
+"""Seconds by which the end of a process may be seen late."""
 
 
 class RunningTarget:
@@ -52,16 +58,15 @@ class RunningTarget:
         self._keeper = keeper
         self._override = override or loaded.override
         self._process: Process | None = None
-        self._launches = 0
-        self._advanced = 0.0
+        self._launches, self._advanced = 0, 0.0
         self._version: str | None = None
+        self._stopped = True
+        self._steered: list[tuple[str, float, float]] = []
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
         seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer-v6" if ipv6 else "balancer")
-        admin = lease.seat("admin") if loaded.target.launch else Seat("", 0)
-        self.namespace = seat.namespace
-        spoken = loaded.target.backends.protocol
-        self.scheme = endpoint.scheme if spoken == "http" else spoken
+        self.namespace, admin = seat.namespace, lease.seat("admin") if loaded.target.launch else Seat("", 0)
+        self.scheme = endpoint.scheme if (spoken := loaded.target.backends.protocol) == "http" else spoken
         self._situation = Situation(
             balancer=Address(seat.host, seat.port, url(self.scheme, seat.host, seat.port)),
             admin=Address(admin.host, admin.port, url("http", admin.host, admin.port)),
@@ -136,9 +141,15 @@ class RunningTarget:
             launching.check_answers(self.target, self.host, self.port, self.url, name=self.name, ca=self.ca)
             if self.target.control.apply:
                 self._do("apply", (*self.target.control.apply, *self.target.control.settled))
+            self.check_fingerprint()
             return
+        first = self._launches == 0
+        if first:
+            versions.check(self._loaded)
         try:
             self._launch()
+            if first and self.affinity_enabled:  # later its backends may be down on purpose
+                self.check_fingerprint()
         except BaseException:
             self.stop()
             raise
@@ -184,6 +195,8 @@ class RunningTarget:
         self._need("restart")
         restart = self.target.control.restart
         if isinstance(restart, str):
+            if self.ended():
+                raise steps.fault(self, "the balancer had ended before", where=f"{self.name}: restart")
             self.stop()
             self.start()
             if self._advanced:
@@ -243,6 +256,8 @@ class RunningTarget:
     def stop(self) -> None:
         """End its process and everything that it started. Idempotent; does nothing to what limpet did not launch."""
         if self._process is not None and self.target.launch is not None:
+            # What ended before stays an end of its own.
+            self._stopped = self.ended() is None
             self._process.end(grace=self.target.launch.stop_grace)
 
     # What steps need (steps.Balancer).
@@ -300,12 +315,28 @@ class RunningTarget:
         """Whether it was launched and has ended."""
         return self._process is not None and not self._process.alive()
 
+    def ended(self) -> End | None:
+        """How its process ended, where it served before and limpet did not stop it; None otherwise."""
+        process = self._process
+        code = process.exit_code() if process is not None and not self._stopped else None
+        if process is None or code is None:
+            return None
+        at = process.ended_at
+        return End(code, at, next((verb for verb, begin, end in self._steered if begin <= at <= end), ""))
+
     def _need(self, verb: str) -> None:
         if not self.can(verb):
             raise SetupFault(self.why_not(verb), where=self.name)
 
     def _do(self, verb: str, todo: Sequence[Step], *, backend: str = "", seconds: str = "") -> None:
-        steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
+        begin = time.monotonic()
+        try:
+            steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
+        finally:
+            # Where nothing is read back, what refuses its new configuration may end a little later.
+            late = 0.0 if self.target.control.settled else self.target.timing.apply_settles.value + _SLACK
+            if verb in _CONFIGURES:
+                self._steered.append((verb, begin, time.monotonic() + late))
 
     def _advance(self, seconds: float) -> None:
         text = f"{seconds:.6f}".rstrip("0").rstrip(".")
@@ -323,24 +354,30 @@ class RunningTarget:
         output = self.workdir / f"output-{self._launches}.log"
         values = self._values()
         self._process = launching.launch(
-            launch,
-            values,
-            self._keeper,
-            output=output,
-            workdir=self.workdir,
-            name=self.name,
-            override=self._override,
-            namespace=self.namespace,
-        )
+            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name,
+            override=self._override, namespace=self.namespace,
+        )  # fmt: skip
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
+        self._stopped = False
+
+    def check_fingerprint(self) -> None:
+        """See that the mode is on, as far as the target says what shows it.
+
+        Raises:
+            SetupFault: it is not.
+        """
+        wanted, endpoint = self.target.fingerprint, self.target.endpoint
+        if wanted is None:
+            return
+        fingerprint.check(
+            self, wanted, self._values(), configuration=self.configuration(self._loaded.own),
+            request=self.target.request, verify=endpoint.verify, ca=self.ca,
+        )  # fmt: skip
 
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch
         values = {
-            "balancer.host": here.balancer.host,
-            "balancer.port": str(here.balancer.port),
-            "balancer.authority": here.balancer.authority,
-            "balancer.url": here.balancer.url,
+            **here.balancer.named("balancer"),
             "workdir": str(here.workdir),
             "python": here.python,
             "target": str(self.directory),
@@ -350,32 +387,14 @@ class RunningTarget:
         }
         if launch is not None:
             config = str(here.workdir / launch.config[0].destination) if launch.config else ""
-            values |= {"admin.host": here.admin.host, "admin.port": str(here.admin.port), "admin.url": here.admin.url}
+            values |= here.admin.named("admin")
             values |= {"token": here.token, "config": config, "pid": str(self._process.pid if self._process else 0)}
             if launch.binary is not None:
                 values[launch.binary.name] = locate(launch.binary, where=self.name)
-        if seconds:
-            values["seconds"] = seconds
+        values |= {"seconds": seconds} if seconds else {}
         if backend:
             found = next((each for each in here.members if each.name == backend), None)
             if found is None:
                 raise SetupFault(f'there is no backend "{backend}"', where=self.name)
             values |= {"backend.name": found.name, "backend.host": found.host, "backend.port": str(found.port)}
         return values
-
-
-def version_of(loaded: LoadedTarget) -> str:
-    """What a target's balancer says it is, asked without starting it; "" when nobody knows or it is not installed."""
-    target = loaded.target
-    values = {
-        "python": sys.executable,
-        "target": str(loaded.directory),
-        "limpet.version": limpet.__version__,
-        **{f"options.{name}": str(value) for name, value in target.options.items()},
-    }
-    try:
-        if target.launch is not None and target.launch.binary is not None:
-            values[target.launch.binary.name] = locate(target.launch.binary, where=target.name)
-        return launching.version(target, values, cwd=loaded.directory, name=target.name)
-    except LimpetFault:
-        return ""

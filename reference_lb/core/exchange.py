@@ -41,6 +41,7 @@ from limpet.reference_lb.parts.records import Framing, Refusal, RequestHead, Res
 REPLAY_LIMIT = 65_536  # bytes of a request body kept for another try
 
 _LOST = Refusal(502, "the backend closed the connection without an answer")
+_DRAINED = Refusal(502, "the backend left before it had answered")
 _NOT_CONNECTED = {
     Failure.REFUSED: Refusal(502, "the backend refused the connection"),
     Failure.UNREACHABLE: Refusal(502, "the backend cannot be reached"),
@@ -152,9 +153,11 @@ class Exchange:
 
     # -- what can go wrong before the response
 
-    def _server_lost(self, _: ServerGone) -> list[Command]:
+    def _server_lost(self, event: ServerGone) -> list[Command]:
         member = self._route.member
         assert member is not None
+        if event.drained:
+            return self._failed(_DRAINED, sent=True)
         if self._reused and self._request.method in IDEMPOTENT and self._body is not None:
             # The backend closed a kept connection while the request was on its way: that says nothing about it.
             self.state = State.CONNECTING

@@ -262,6 +262,7 @@ def _reactions(affinity: Affinity) -> ConfiguredReactions:
         on_unhealthy=Unhealthy(reaction.unhealthy),
         on_bad_key=BadKey(reaction.bad_cookie),
         repin_drained=reaction.draining == "repin",
+        cut_drained=reaction.drain_timeout,
         go_home=reaction.recovered == "return",
         retry=reaction.in_request == "retry",
     )

@@ -189,6 +189,7 @@ class Reaction(Section):
     unhealthy: Literal["repin", "reroute", "refuse", "stay"] = "repin"
     in_request: Literal["retry", "may-fail"] = "may-fail"
     draining: Literal["repin", "keep"] = "repin"
+    drain_timeout: Duration | None = None
     recovered: Literal["stay", "return"] = "stay"
     bad_cookie: Literal["replace", "ignore", "refuse"] = "replace"
     ip_change: Literal["keep", "invalidate"] = "keep"

@@ -39,6 +39,8 @@ def listener_problems(listener: Listener, affinity: Affinity) -> Iterator[Proble
             "affinity.mode",
             f'"{mode}" needs listener.protocol = "http"; with "{protocol}" use "source-ip", "flow" or "none"',
         )
+    if protocol != "http" and affinity.reaction.drain_timeout is not None:
+        yield Problem("affinity.reaction.drain_timeout", 'it needs listener.protocol = "http"')
     if protocol == "http" and mode == "flow":
         yield Problem("affinity.mode", '"flow" needs listener.protocol = "tcp" or "udp": requests are no flows')
     if mode == "flow" and listener.proxy_protocol:

@@ -10,6 +10,7 @@ from limpet import (
     Client,
     Contract,
     Exchange,
+    Inconclusive,
     Kind,
     Scenario,
     behaviour,
@@ -183,6 +184,9 @@ def _arrive(s: Scenario, proxies: _Proxies) -> list[tuple[Client, str]]:
             proxies.tell(user, address, first=True)
     met = {user.backend for user, _ in users if user.backend}
     if s.n > 1 and len(met) == 1 and sum(bool(user.backend) for user, _ in users) == len(users):
+        algorithm = s.contract.algorithm
+        if algorithm is None or not algorithm.binding or any("hash" in each for each in algorithm.allowed):
+            raise Inconclusive(f"all {len(users)} users are on one backend, and nobody says how the hash scatters them")
         text = f"all {len(users)} users behind one trusted proxy are on {met.pop()}, whatever address it told for each"
         s.broken(Kind.KEY_IGNORED, text, users[-1][0].last)
     s.certain(f"limit on false accusation {ALPHA:g}")

@@ -72,6 +72,8 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "reaction.silent": ("failover.in-request",),
     "reaction.removed": ("membership.removed-repins",),
     "reaction.draining": ("membership.drain",),
+    "reaction.drain_window": ("membership.drain-timeout",),
+    "reaction.drain_end": ("membership.drain-timeout",),
     "reaction.recovered": ("failover.recovery",),
     "reaction.added": ("membership.added-keeps", "membership.added-remap-bound"),
     "reaction.ip_change": ("invalidation.ip-change",),
@@ -134,6 +136,8 @@ the duration) are not among it: some products leave them to the deployment."""
 
 
 ALSO = {
+    "nginx/hash-source-forwarded": "hash-source-consistent",
+    "nginx/hash-source-proxy": "hash-source-consistent",
     "reference/lb-cookie-https": "lb-cookie-idle",
     "reference/source-ip-forwarded": "source-ip",
     "reference/source-ip-proxy": "source-ip",

@@ -54,6 +54,35 @@ def test_verdicts_are_the_expected_ones(target: str, outcome: tuple[int, str, di
     assert not lines, "\n".join(lines)
 
 
+@pytest.mark.parametrize("target", names())
+def test_what_is_not_checkable_is_so_for_the_reason_written_down(
+    target: str, out: Path, outcome: tuple[int, str, dict[str, dict[str, str]]]
+) -> None:
+    if target not in INSTALLED:
+        pytest.skip(f"{target} is not installed here")
+    assert outcome[2]
+    lines = verdicts.differences(
+        verdicts.expected_reasons()[target], verdicts.reasons(out / "conformance.json").get(target, {})
+    )
+    assert not lines, "\n".join(lines)
+
+
+def test_each_row_that_is_not_checkable_has_a_reason_and_no_other_row_has_one() -> None:
+    written, why = verdicts.expected(), verdicts.expected_reasons()
+    for target, rows in written.items():
+        without = {name for name, verdict in rows.items() if verdict == "not checkable"}
+        assert without == set(why[target]), target
+        assert all(len(reason.split()) > 2 for reason in why[target].values()), target
+
+
+def test_writing_keeps_verdicts_and_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, why = verdicts.expected(), verdicts.expected_reasons()
+    before = {path.name: path.read_text() for path in verdicts.HERE.glob("*.toml")}
+    monkeypatch.setattr(verdicts, "HERE", tmp_path)
+    verdicts.write(written, why)
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.toml")} == before
+
+
 def test_no_row_takes_more_requests_or_sees_less_than_its_behaviour_states(
     out: Path, outcome: tuple[int, str, dict[str, dict[str, str]]]
 ) -> None:

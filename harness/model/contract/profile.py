@@ -125,6 +125,8 @@ class Reaction(_Part):
     silent: Stated[Literal["retry", "504"]] | None = None
     removed: Stated[Literal["repin", "reroute", "refuse", "keep"]] | None = None
     draining: Stated[Literal["repin", "keep"]] | None = None
+    drain_window: Stated[Seconds] | None = None
+    drain_end: Stated[Literal["cut", "finish"]] | None = None
     recovered: Stated[Literal["stay", "return"]] | None = None
     added: Stated[Literal["keep", "remap"]] | None = None
     ip_change: Stated[Literal["keep", "invalidate"]] | None = None
@@ -191,8 +193,11 @@ class Contract(_Part):
             raise ValueError('affinity "header" needs a [header] table')
         if self.affinity == "url" and self.url is None:
             raise ValueError('affinity "url" needs a [url] table')
-        if self.hash is not None and self.affinity not in ("source-ip", "flow"):
-            raise ValueError('a [hash] table needs affinity "source-ip" or "flow"')
+        if self.hash is not None and not self._may_hash():
+            raise ValueError(
+                'a [hash] table needs affinity "source-ip" or "flow", or "header" or "url" with keys that clients '
+                "make up: a hash remembers nothing, and so cannot lead a minted id home"
+            )
         if (self.affinity == "flow") != (self.flow is not None):
             raise ValueError(
                 'affinity "flow" needs flow = "5-tuple" or "connection", and nothing else has such a field'
@@ -208,6 +213,12 @@ class Contract(_Part):
         if self.layer == 4 and self.affinity not in ("source-ip", "flow", "none"):
             raise ValueError(f'affinity "{self.affinity}" is not possible on layer 4')
         return self
+
+    def _may_hash(self) -> bool:
+        if self.affinity in ("source-ip", "flow"):
+            return True
+        key = self.header if self.affinity == "header" else self.url if self.affinity == "url" else None
+        return key is not None and (key.minted is None or True not in key.minted.allowed)
 
     def stated(self, path: str) -> Stated[object] | None:
         """The field at a dotted path such as ``reaction.unhealthy``; None where nothing is stated.
