@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.processes.clocks import ENTRY, shifted
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.process import Process
 from limpet.harness.targets import steps
@@ -71,8 +73,9 @@ def launch(
     workdir: Path,
     name: str,
     override: Entry | None,
+    ahead: float = 0.0,
 ) -> Process:
-    """Start the process.
+    """Start the process; ``ahead``: its machine seems to run for so many seconds longer than this one.
 
     Raises:
         SetupFault: it cannot be started, or an override meets a target that runs a command.
@@ -83,10 +86,14 @@ def launch(
         entry = how.python
         if override is not None:
             entry, args = override.entry, [*override.before, *args, *override.after]
+        if ahead:
+            argv = shifted([sys.executable, "-P", "-c", ENTRY, entry, *args], ahead)
+            return keeper.spawn(argv, output=output, env={**os.environ, **env}, cwd=workdir, name=name)
         return keeper.fork(entry, args, output=output, name=name, env=env)
     if override is not None:
         raise SetupFault("only a balancer that limpet forks (launch.python) can be made faulty", where=name)
     argv = [fill(word, values, where=name) for word in how.command]
+    argv = shifted(argv, ahead) if ahead else argv
     return keeper.spawn(argv, output=output, env={**os.environ, **env}, cwd=workdir, name=name)
 
 

@@ -21,7 +21,7 @@ from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
 from limpet.harness.targets.control import Step
-from limpet.harness.targets.ending import End
+from limpet.harness.targets.ending import CONFIGURES, End, shows_after
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Target
 from limpet.harness.targets.override import Override
@@ -30,16 +30,12 @@ from limpet.harness.targets.render import Address, Member, Situation, render
 
 __all__ = ["Member", "Override", "RunningTarget"]
 
-_CONFIGURES = frozenset({"apply", "reload", "change", "restart", "affinity_on", "affinity_off", "rotate_keys"})
-_SLACK = 1.0
-"""Seconds by which the end of a process may be seen late."""
-
 
 class RunningTarget:
     """A target with its process, its addresses and the pool state that it was last told.
 
     Not thread-safe: one scenario steers it. ``workdir`` is made if need be and stays: it holds configuration and
-    output.
+    output. Its machine seems to run for ``ahead`` seconds longer than this one.
     """
 
     def __init__(
@@ -52,8 +48,10 @@ class RunningTarget:
         members: Sequence[Member],
         override: Override | None = None,
         secret: str = "",
+        ahead: float = 0.0,
     ) -> None:
         self._loaded = loaded
+        self._ahead = ahead
         self._keeper = keeper
         self._override = override or loaded.override
         self._process: Process | None = None
@@ -334,10 +332,8 @@ class RunningTarget:
         try:
             steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
         finally:
-            # Where nothing is read back, what refuses its new configuration may end a little later.
-            late = 0.0 if self.target.control.settled else self.target.timing.apply_settles.value + _SLACK
-            if verb in _CONFIGURES:
-                self._steered.append((verb, begin, time.monotonic() + late))
+            if verb in CONFIGURES:
+                self._steered.append((verb, begin, time.monotonic() + shows_after(self.target)))
 
     def _advance(self, seconds: float) -> None:
         text = f"{seconds:.6f}".rstrip("0").rstrip(".")
@@ -355,8 +351,9 @@ class RunningTarget:
         output = self.workdir / f"output-{self._launches}.log"
         values = self._values()
         self._process = launching.launch(
-            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name, override=self._override
-        )
+            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name, override=self._override,
+            ahead=self._ahead,
+        )  # fmt: skip
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
         self._stopped = False
 
@@ -366,13 +363,7 @@ class RunningTarget:
         Raises:
             SetupFault: it is not.
         """
-        wanted, endpoint = self.target.fingerprint, self.target.endpoint
-        if wanted is None:
-            return
-        fingerprint.check(
-            self, wanted, self._values(), configuration=self.configuration(self._loaded.own),
-            request=self.target.request, verify=endpoint.verify, ca=self.ca,
-        )  # fmt: skip
+        fingerprint.check(self, self.target, self._values(), self.configuration(self._loaded.own), ca=self.ca)
 
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch

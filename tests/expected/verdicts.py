@@ -83,6 +83,11 @@ def differences(want: dict[str, str], got: dict[str, str]) -> list[str]:
     ]
 
 
+def left_out(why: dict[str, str]) -> set[str]:
+    """The rows that this machine, and not the target, does not allow: they say nothing about what is written down."""
+    return {name for name, reason in why.items() if reason.startswith("this machine ")}
+
+
 def write(verdicts: Verdicts, why: Reasons) -> None:
     """Writes the files anew."""
     for target, rows in verdicts.items():
