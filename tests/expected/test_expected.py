@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +40,20 @@ def outcome(out: Path, request: pytest.FixtureRequest) -> tuple[int, str, dict[s
     for line in result[1].splitlines():
         if terminal is not None and line.startswith(("slowest", "held", "exit", "broken")):
             terminal.write_line(f"limpet matrix: {line}")
+    matrix = json.loads((out / "matrix.json").read_text("utf-8"))
+    for line in verdicts.timing(matrix, verdicts.longest_waits(out / "conformance.json")):
+        if terminal is not None:
+            terminal.write_line(f"limpet matrix: {line}")
     return result
+
+
+def test_a_runs_times_are_told() -> None:
+    targets = [{"target": "a", "seconds": 80.4}, {"target": "b", "seconds": None}]
+    matrix = {"wall": 99.7, "waited": 1234.5, "slowest": ["a"], "targets": targets}
+    assert verdicts.timing(matrix, {"a": ("duration.expires", 21.0)}) == [
+        "wall 100 s; all its waits, one after the other, 1234 s",
+        "slow: a took 80 s beside all the others; alone it may take 51 s, 30 s more than duration.expires waits",
+    ]
 
 
 def test_every_bundled_target_is_written_down() -> None:
