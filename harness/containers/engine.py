@@ -25,6 +25,7 @@ class State:
         status: created, running, paused, restarting, removing, exited or dead.
         pid: of its first process as this machine sees it; 0 where none runs.
         exit_code: of its last end.
+        finished: when that was, as the engine writes it.
         health: healthy, unhealthy or starting; "" where it has no health check.
         addresses: one for each network by its name; "" while it has none there.
         ports: the TCP ports that its image or its maker names.
@@ -35,6 +36,7 @@ class State:
     status: str
     pid: int
     exit_code: int
+    finished: str
     health: str
     addresses: Mapping[str, str]
     ports: Sequence[int]
@@ -250,6 +252,7 @@ def _state(raw: dict[str, Any]) -> State:
         status=str(state["Status"]),
         pid=int(state.get("Pid") or 0),
         exit_code=int(state.get("ExitCode") or 0),
+        finished=str(state.get("FinishedAt") or ""),
         health=str((state.get("Health") or {}).get("Status", "")),
         addresses={str(name): str(each.get("IPAddress") or "") for name, each in networks.items()},
         ports=tuple(sorted(int(port) for port in exposed)),

@@ -185,16 +185,27 @@ class Endpoint(Part):
 
 
 class BackendMember(Part):
-    """One backend: ``listen`` where limpet starts it itself, ``host`` and ``port`` where it is yours."""
+    """One backend: ``listen`` where limpet starts it itself, ``host`` and ``port`` where it is yours.
+
+    ``container``: it is yours and a container, which limpet finds, takes down and brings back by itself.
+    """
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     listen: str = ""
+    container: str = Field(default="", description="name or id of a container of yours; its address may be left out")
     host: str = ""
     port: int = Field(default=0, ge=0, le=65535)
     weight: int = Field(default=1, ge=0)
     kill: Steps = ()
     hang: Steps = ()
     revive: Steps = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_like_its_container(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("container") and not given.get("name"):
+            return {**given, "name": given["container"]}
+        return given
 
 
 class Identity(Part):
@@ -251,7 +262,11 @@ class Backends(Part):
         if self.owner == "yours":
             if not self.member:
                 raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
-            empty = [str(number) for number, member in enumerate(self.member, 1) if not (member.name and member.host)]
+            empty = [
+                str(number)
+                for number, member in enumerate(self.member, 1)
+                if not (member.name and (member.host or member.container))
+            ]
             if empty:
                 raise ValueError(
                     f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
@@ -261,6 +276,8 @@ class Backends(Part):
                     raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
         else:
             for number, member in enumerate(self.member):
+                if member.container:
+                    raise ValueError(f'member[{number}]: container is for owner = "yours"')
                 split_address(member.listen, f"member[{number}].listen")
             if self.identity or self.kill or self.hang or self.revive:
                 raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
