@@ -131,6 +131,7 @@ class Endpoint(Part):
     )
     verify: bool = Field(default=True, description="false: take any certificate")
     proxy_protocol: Literal["", "v1", "v2"] = Field(default="", description="each connection begins with such a header")
+    wait: Seconds = Field(default=0.0, description="seconds that a balancer which runs already may take to come up")
     allow_remote: bool = False
     max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
 
@@ -235,7 +236,8 @@ class Backends(Part):
     """Who runs the backends: ``limpet`` (``count`` of them, or at each member's ``listen``) or ``yours``.
 
     ``health_checked``: the balancer asks for their health path by itself and goes by its status. ``sessions``: where
-    limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one.
+    limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one; of
+    yours the URL says that each is a `limpet backend` that was told to keep them there.
     """
 
     owner: Literal["limpet", "yours"] = "limpet"
@@ -281,8 +283,10 @@ class Backends(Part):
                 split_address(member.listen, f"member[{number}].listen")
             if self.identity or self.kill or self.hang or self.revive:
                 raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
-        if self.sessions != "memory" and (self.owner == "yours" or self.protocol != "http"):
+        if self.sessions != "memory" and self.protocol != "http":
             raise ValueError("sessions is for limpet's own HTTP backends: only they keep any")
+        if self.sessions == "redis" and self.owner == "yours":
+            raise ValueError("backends that are yours keep sessions where you told them to: give that store's URL")
         used = [member.name for member in self.member if member.name]
         twice = sorted({name for name in used if used.count(name) > 1})
         if twice:
@@ -364,6 +368,8 @@ class Target(BaseModel):
             )
         if self.launch is not None and self.endpoint.given:
             raise ValueError("[launch] and an address in [endpoint]: limpet chooses the address of what it starts")
+        if self.launch is not None and self.endpoint.wait:
+            raise ValueError("endpoint.wait is for a balancer that runs already; with [launch] give ready_timeout")
         if self.launch is None and self.backends.owner == "limpet" and not self.backends.member:
             raise ValueError(
                 "the balancer runs already: say where it expects its backends, one [[backends.member]] each with "
