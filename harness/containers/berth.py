@@ -29,17 +29,19 @@ _ENDED = ("exited", "dead")
 
 
 class ContainedProcess(Process):
-    """A container's first process: whether it lives, its container says."""
+    """A container's first process: whether it lives, the engine says. Once another lies in that berth, it does not."""
 
-    def __init__(self, berth: Berth, ending: Exit, *, pid: int, name: str, output: Path) -> None:
-        super().__init__(berth, 0, ending, pid=pid, name=name, output=output)
+    def __init__(self, berth: Berth, container: str, *, pid: int, name: str, output: Path) -> None:
+        super().__init__(berth, 0, Exit(), pid=pid, name=name, output=output)
         self._berth = berth
+        self._container = container
 
     def exit_code(self) -> int | None:
         """Its exit code, None while it lives."""
-        if self._exit.code is None:
-            self._berth.state()
-        return self._exit.code
+        state = self._berth.state()
+        if state is None or state.id != self._container:
+            return -signal.SIGKILL
+        return state.exit_code if state.status in _ENDED else None
 
     def alive(self) -> bool:
         """Whether it has not ended. A paused one is alive."""
@@ -80,7 +82,6 @@ class Berth:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._container = ""
-        self._exit = Exit()
 
     # What a backend needs of its keeper.
 
@@ -122,12 +123,10 @@ class Berth:
                 env=env or {},
             )
             self._container = self._engine.create(wanted)
-            self._exit = Exit()
             self._engine.start(self._container)
             state = self.state()
-            return ContainedProcess(
-                self, self._exit, pid=state.pid if state else 0, name=name or self.name, output=output
-            )
+            pid = state.pid if state else 0
+            return ContainedProcess(self, self._container, pid=pid, name=name or self.name, output=output)
 
     def signal_process(self, handle: int, number: int) -> bool:
         """Send a signal to the container's first process; False: it has ended. For `Process`."""
@@ -152,12 +151,7 @@ class Berth:
     def state(self) -> State | None:
         """How the container is; None when there is none."""
         with self._lock:
-            state = self._engine.state(self._container) if self._container else None
-            if state is None:
-                self._exit.set(-signal.SIGKILL)
-            elif state.status in _ENDED:
-                self._exit.set(state.exit_code)
-            return state
+            return self._engine.state(self._container) if self._container else None
 
     def kill(self) -> None:
         """SIGKILL all of its processes at once; the container stays, and `start` brings it back."""
@@ -178,7 +172,6 @@ class Berth:
         """Start it again, at its address."""
         with self._lock:
             self._engine.start(self._container)
-            self._exit = Exit()
             self._await("running")
 
     def pause(self) -> None:
@@ -216,7 +209,6 @@ class Berth:
             if self._container:
                 self._engine.remove(self._container)
                 self._container = ""
-            self._exit.set(-signal.SIGKILL)
 
     def logs(self) -> str:
         """The last lines of what the engine has of its output; what it writes itself is in the output file."""

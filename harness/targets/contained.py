@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limpet.harness.containers import existing
+from limpet.harness.containers.existing import VERBS, engine
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.targets.model import BackendMember, Target
 from limpet.harness.targets.placeholders import used, verbs
@@ -30,10 +30,10 @@ def act(target: Target, verb: str, name: str) -> bool:
         SetupFault: it could not be done.
     """
     container = next((each.container for each in target.backends.member if each.name == name), "")
-    known = next((each for each in existing.VERBS if each == verb), None)
+    known = next((each for each in VERBS if each == verb), None)
     if not container or known is None:
         return False
-    existing.engine().do(known, container)
+    engine().do(known, container)
     return True
 
 
@@ -41,7 +41,7 @@ def _member(given: BackendMember, *, needed: bool) -> Member:
     if given.host or not given.container:
         return Member(given.name, given.host, given.port, given.weight)
     try:
-        host, port = existing.engine().address(given.container, given.port)
+        host, port = engine().address(given.container, given.port)
     except SetupFault:
         if needed:
             raise

@@ -262,20 +262,7 @@ class Backends(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Backends:
         if self.owner == "yours":
-            if not self.member:
-                raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
-            empty = [
-                str(number)
-                for number, member in enumerate(self.member, 1)
-                if not (member.name and (member.host or member.container))
-            ]
-            if empty:
-                raise ValueError(
-                    f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
-                )
-            for number, member in enumerate(self.member):
-                if member.listen:
-                    raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
+            self._check_yours()
         else:
             for number, member in enumerate(self.member):
                 if member.container:
@@ -285,8 +272,6 @@ class Backends(Part):
                 raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
         if self.sessions != "memory" and self.protocol != "http":
             raise ValueError("sessions is for limpet's own HTTP backends: only they keep any")
-        if self.sessions == "redis" and self.owner == "yours":
-            raise ValueError("backends that are yours keep sessions where you told them to: give that store's URL")
         used = [member.name for member in self.member if member.name]
         twice = sorted({name for name in used if used.count(name) > 1})
         if twice:
@@ -294,6 +279,24 @@ class Backends(Part):
         if self.weights and len(self.weights) != self.size:
             raise ValueError(f"{len(self.weights)} weights for {self.size} backends")
         return self
+
+    def _check_yours(self) -> None:
+        if not self.member:
+            raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
+        empty = [
+            str(number)
+            for number, member in enumerate(self.member, 1)
+            if not (member.name and (member.host or member.container))
+        ]
+        if empty:
+            raise ValueError(
+                f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
+            )
+        for number, member in enumerate(self.member):
+            if member.listen:
+                raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
+        if self.sessions == "redis":
+            raise ValueError("backends that are yours keep sessions where you told them to: give that store's URL")
 
     @property
     def size(self) -> int:

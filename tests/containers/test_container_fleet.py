@@ -19,6 +19,7 @@ from limpet.harness.containers.engine import Engine
 from limpet.harness.containers.fleet import ContainerFleet
 from limpet.harness.containers.labels import RUN
 from limpet.harness.model.errors import HarnessFault, SetupFault
+from limpet.harness.processes.waiting import wait_until
 
 
 def ask(backend: ContainerBackend, request: str = "r", *, timeout: float = 10.0) -> requests.Response:
@@ -120,7 +121,6 @@ def test_the_balancer_may_be_one_of_them(fleet: ContainerFleet, tmp_path: Path) 
     listen, member = "0.0.0.0:8080", f"b1={backend.host}:{backend.port}"
     command = ["limpet", "lb", "--preset", "huawei-elb/lb-cookie", "--listen", listen, "--backend", member]
     berth, process = fleet.program("balancer", command)
-    from limpet.harness.processes.waiting import wait_until
 
     def through() -> str | None:
         assert process.alive(), process.last_lines()
@@ -131,7 +131,9 @@ def test_the_balancer_may_be_one_of_them(fleet: ContainerFleet, tmp_path: Path) 
 
     assert wait_until(through, timeout=30, what="an answer through the balancer") == "b1"
     berth.kill()
-    assert not process.alive()
+    assert not process.alive() and process.exit_code() == 137
+    berth.start()
+    assert process.alive() and wait_until(through, timeout=30, what="an answer through the balancer") == "b1"
 
 
 def test_closing_leaves_nothing(engine: Engine, image: str, tmp_path: Path) -> None:
