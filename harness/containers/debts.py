@@ -1,4 +1,8 @@
-"""What limpet owes: containers of the user's that it took down and has not brought back yet, on disk."""
+"""What limpet owes, on disk: containers of the user's that are still down by its doing, and fleets still to be removed.
+
+Each process has a page of its own. The page of a dead one is what there is to do after it; where there is none, nobody
+need ask an engine.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ class Debt(msgspec.Struct, frozen=True):
 class _Page(msgspec.Struct):
     owner: str
     debts: dict[str, Debt] = {}
+    fleets: list[str] = []
 
 
 def folder() -> Path:
@@ -51,6 +56,27 @@ def forget(container: str) -> None:
         page.debts.pop(container, None)
 
 
+def begin_fleet(run: str) -> None:
+    """A run's containers and network will be there from now on.
+
+    Raises:
+        SetupFault: that cannot be written down.
+    """
+    with _changed() as page:
+        page.fleets.append(run)
+
+
+def end_fleet(run: str) -> None:
+    """They are removed."""
+    with _changed() as page:
+        page.fleets = [each for each in page.fleets if each != run]
+
+
+def of_the_dead() -> bool:
+    """Whether a dead process has left a page."""
+    return bool(_dead_pages())
+
+
 def settle(engine: Engine) -> list[str]:
     """Bring back what dead runs owe; returns the names.
 
@@ -59,21 +85,25 @@ def settle(engine: Engine) -> list[str]:
     Raises:
         SetupFault: one could not be brought back; its debt stays.
     """
-    here = this_process()
     back: list[str] = []
+    for file, page in _dead_pages():
+        back += [debt.name for container, debt in page.debts.items() if _brought_back(engine, container, debt)]
+        file.unlink(missing_ok=True)
+    return back
+
+
+def _dead_pages() -> list[tuple[Path, _Page]]:
+    here = this_process()
+    found: list[tuple[Path, _Page]] = []
     for file in sorted(folder().glob("*.json")):
         try:
             page = msgspec.json.decode(file.read_bytes(), type=_Page)
         except (OSError, msgspec.DecodeError):
             continue
         owner = owner_in(page.owner)
-        if owner is None or fate(owner, here) != "dead":
-            continue
-        for container, debt in page.debts.items():
-            if _brought_back(engine, container, debt):
-                back.append(debt.name)
-        file.unlink(missing_ok=True)
-    return back
+        if owner is not None and fate(owner, here) == "dead":
+            found.append((file, page))
+    return found
 
 
 def _brought_back(engine: Engine, container: str, debt: Debt) -> bool:
@@ -100,7 +130,7 @@ def _changed() -> Iterator[_Page]:
             page = _Page(str(mine))
         yield page
         try:
-            if not page.debts:
+            if not page.debts and not page.fleets:
                 file.unlink(missing_ok=True)
                 return
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +139,7 @@ def _changed() -> Iterator[_Page]:
             fresh.replace(file)
         except OSError as err:
             raise SetupFault(
-                f"cannot be written: {err.strerror}; limpet takes down no container that it could not bring back later",
+                f"cannot be written: {err.strerror}; limpet does nothing in an engine that it could not undo later",
                 where=str(file),
                 do="Make the folder writable, or choose another one with XDG_STATE_HOME.",
             ) from None

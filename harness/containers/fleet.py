@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from limpet.harness.backends.options import BackendOptions, Protocol
+from limpet.harness.containers import debts
 from limpet.harness.containers.backend import ContainerBackend
 from limpet.harness.containers.berth import Berth
 from limpet.harness.containers.cleaning import remove_leftovers
@@ -53,6 +54,7 @@ class ContainerFleet:
         self._berths: list[Berth] = []
         self._backends: dict[str, ContainerBackend] = {}
         remove_leftovers(self._engine)
+        debts.begin_fleet(self.run.id)
         self.network = Network(self._engine, self.run)
 
     @property
@@ -136,6 +138,7 @@ class ContainerFleet:
         for berth in berths:
             berth.clear()
         self.network.close()
+        debts.end_fleet(self.run.id)
 
     def _berth(self, name: str, image: str) -> Berth:
         berth = Berth(self._engine, self.run, self.network, name, image, self._directory)

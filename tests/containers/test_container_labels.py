@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from limpet.harness.containers import engine, existing, subnets
+from limpet.harness.containers import cleaning, debts, engine, existing, subnets
 from limpet.harness.containers.labels import OWNER, RUN, Owner, fate, owner_in, this_process, this_run
 from limpet.harness.containers.subnets import RANGES, candidates
 from limpet.harness.model.errors import SetupFault
@@ -97,3 +97,14 @@ def test_without_an_engine_it_is_said_and_what_to_do(monkeypatch: pytest.MonkeyP
         assert "no container engine answers" in existing.why_not("shop-1")
     finally:
         engine._missing.cache_clear()
+
+
+def test_who_never_used_an_engine_is_asked_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert list(cleaning.clean()) == []
+    debts.begin_fleet("1234")
+    assert list(cleaning.clean()) == [], "this process lives"
+    (page,) = debts.folder().glob("*.json")
+    page.write_bytes(page.read_bytes().replace(str(HERE).encode(), str(replace(HERE, started=1)).encode()))
+    with pytest.raises(SetupFault, match="no container engine answers"):
+        list(cleaning.clean())
