@@ -5,9 +5,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= reports/out
 ARGS   ?=
+TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint repeat selftest bench clean
+.PHONY: help run test lint repeat selftest bench wheels compose clean
 
 help: ## this list
 	@echo "limpet: does your load balancer keep the stickiness it promises?"
@@ -37,8 +38,21 @@ selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on
 bench: $(VENV)/.installed-dev ## what the bundled balancer does with a second of CPU time, beside HAProxy and a proxy of aiohttp
 	@$(BIN)/python benchmarks/bench_balancers.py $(ARGS)
 
+wheels: $(VENV)/.installed ## fill container/ with what `docker build` then takes from there instead of from a network
+	@rm -rf container && mkdir -p container/wheels
+	@echo "limpet: fetching wheels and toxiproxy-server into container/"
+	@# hatchling builds limpet itself; async-timeout is what redis wants of the first patches of Python 3.11 only.
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir container/wheels . 'hatchling>=1.27' async-timeout
+	@rm -f container/wheels/limpet-*.whl
+	@if command -v toxiproxy-server >/dev/null; then cp "$$(command -v toxiproxy-server)" container/; \
+	elif command -v go >/dev/null; then GOFLAGS= CGO_ENABLED=0 GOBIN="$$PWD/container" go install $(TOXIPROXY) && mv container/server container/toxiproxy-server; \
+	else echo "limpet: there is no toxiproxy-server and no go: docker build will fetch Go"; fi
+
+compose: $(VENV)/.installed-dev ## docker-compose.yml from end to end, in an engine of its own (root on Debian)
+	@.ci/compose
+
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) reports/out limpet-out limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) container reports/out limpet-out limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second call installs nothing until pyproject.toml changes.

@@ -21,6 +21,7 @@ from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
+from limpet.harness.targets import contained
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
@@ -112,7 +113,7 @@ class Deployment:
         spec = self.loaded.target.backends
         members: list[Member] = []
         if spec.owner == "yours":
-            members = [Member(each.name, each.host, each.port, each.weight) for each in spec.member]
+            members = contained.members(self.loaded.target)
         elif spec.member:
             for number, each in enumerate(spec.member, 1):
                 host, _, port = each.listen.rpartition(":")

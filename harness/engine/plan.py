@@ -171,7 +171,8 @@ def uncheckable(loaded: LoadedTarget, behaviour: Behaviour) -> str:
         elif need == "time-namespace":
             reason = no_time_namespace()
         elif need == "sessions":
-            reason = "" if target.backends.owner == "limpet" else "the shop is in limpet's own backends"
+            shop = target.backends.owner == "limpet" or target.backends.sessions != "memory"
+            reason = "" if shop else "the shop is in limpet's own backends"
         elif need == "health":
             checked = target.backends.health_checked
             reason = "" if checked else f"{target.name} does not look at its backends' health path"

@@ -138,11 +138,24 @@ def _not_ready(balancer: steps.Balancer, how: Launch, address: str) -> str:
 
 
 def check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str = "") -> None:
-    """See that a balancer that is said to run does answer.
+    """See that a balancer that is said to run does answer, or does so within the time that its target gives it.
 
     Raises:
         SetupFault: nothing answers, or not in the protocol that the target says.
     """
+    deadline = time.monotonic() + target.endpoint.wait
+    while True:
+        late = time.monotonic() >= deadline
+        try:
+            _check_answers(target, host, port, address, name=name, ca=ca)
+            return
+        except SetupFault:
+            if late:
+                raise
+        time.sleep(min(LOOK / 4, max(0.0, deadline - time.monotonic())))
+
+
+def _check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str) -> None:
     do = "Is it running, and is [endpoint] right?"
     if target.backends.protocol == "udp":
         return  # whether anybody listens is only seen by what the backends answer

@@ -16,7 +16,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import fingerprint, launching, steps, versions
+from limpet.harness.targets import contained, fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
@@ -223,6 +223,8 @@ class RunningTarget:
         self._need(verb)
         backends = self.target.backends
         own: dict[str, tuple[Step, ...]] = {member.name: getattr(member, verb) for member in backends.member}
+        if not own.get(name) and contained.act(self.target, verb, name):
+            return
         self._do(f"backends.{verb}", own.get(name) or getattr(backends, verb), backend=name)
 
     def noticed(self, name: str, *, up: bool) -> bool | None:
