@@ -114,9 +114,13 @@ def test_each_named_behaviour_exists(catalogues: Catalogues, known_behaviours: f
 
 def test_each_named_variant_exists(catalogues: Catalogues, root: Path, known_behaviours: frozenset[str]) -> None:
     texts = [path.read_text(encoding="utf-8") for path in (root / "suites").rglob("*.py")]
-    for _, each in every(catalogues):
+    for product, each in every(catalogues):
         for name, variant in re.findall(r"(\S+)\[([^\]]+)\]", " ".join(each.behaviours)):
-            if name in known_behaviours and variant not in Attributes.model_fields:
+            if name == "balancer.constraints":  # its variants are data: what a profile says is refused
+                for profile in each.profiles:
+                    forbidden = catalogues[product].profile[profile].forbidden
+                    assert variant in {one.name for one in forbidden}, f"{each.id}: {profile} forbids no {variant}"
+            elif name in known_behaviours and variant not in Attributes.model_fields:
                 found = any(f'"{name}"' in text and f'"{variant}"' in text for text in texts)
                 assert found, f"{each.id}: the suites know no {name}[{variant}]"
 
