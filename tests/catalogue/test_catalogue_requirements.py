@@ -56,14 +56,14 @@ def sources(catalogue: Catalogue) -> set[str]:
 
 PROFILES = """
 apache: routeid nofailover jsessionid jsessionid-url round-robin
-aws-alb: duration-cookie application-cookie
+aws-alb: duration-cookie application-cookie target-group-cookie
 aws-clb: duration-cookie session-cookie application-cookie
 aws-nlb: flow-hash source-ip udp
 caddy: cookie ip-hash client-ip-hash header query weighted-round-robin
 envoy: stateful-cookie stateful-cookie-strict stateful-cookie-outlier stateful-cookie-retries
 envoy: stateful-cookie-unchecked stateful-header ring-hash-cookie ring-hash-source maglev-cookie maglev-source
 envoy: ring-hash-header tcp-ring-hash-source round-robin
-generic: header header-minted url
+generic: header header-minted url tls-session-id
 haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
 haproxy: tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
