@@ -177,8 +177,10 @@ class Route:
 
     @property
     def asked(self) -> Member | None:
-        """Whom a connection is made to."""
-        return self.server or self.member
+        """Whom a connection is made to: the server, if it is one of the member's."""
+        if self.server is not None and self.member is not None and self.server.group == self.member.id:
+            return self.server
+        return self.member
 
 
 @dataclass(frozen=True, slots=True)
