@@ -172,7 +172,6 @@ def try_to_start(scenario: Scenario, loaded: LoadedTarget) -> Start:
     deployment = scenario.system.copy(loaded)
     launch = loaded.target.launch
     patience = launch.ready_timeout if launch is not None else 0.0
-    begin = time.monotonic()
     try:
         deployment.start()
         return Start(False, None, deployment.target.last_lines())
@@ -180,7 +179,7 @@ def try_to_start(scenario: Scenario, loaded: LoadedTarget) -> Start:
         code = deployment.target.exit_code()
         if code is None:
             raise  # it was never launched
-        if time.monotonic() - begin >= patience or code <= 0:
+        if time.monotonic() - deployment.launched >= patience or code <= 0:
             # Ended by limpet, which lost its patience: the balancer refused nothing.
             raise Inconclusive(err.reason) from err
         return Start(True, code, deployment.target.last_lines())

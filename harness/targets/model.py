@@ -237,13 +237,15 @@ class Backends(Part):
 
     ``health_checked``: the balancer asks for their health path by itself and goes by its status. ``sessions``: where
     limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one; of
-    yours the URL says that each is a `limpet backend` that was told to keep them there.
+    yours the URL says that each is a `limpet backend` that was told to keep them there. ``servers``: how many servers
+    each of limpet's is, for balancers that pin to groups.
     """
 
     owner: Literal["limpet", "yours"] = "limpet"
     count: int = Field(default=3, ge=1, le=64)
+    servers: int = Field(default=1, ge=1, le=8)
     weights: tuple[int, ...] = ()
-    protocol: Literal["http", "tcp", "udp"] = "http"
+    protocol: Literal["http", "tcp", "tls", "udp"] = "http"
     member: tuple[BackendMember, ...] = ()
     identity: Identity | None = None
     health_checked: bool = False
@@ -270,6 +272,8 @@ class Backends(Part):
                 split_address(member.listen, f"member[{number}].listen")
             if self.identity or self.kill or self.hang or self.revive:
                 raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
+        if self.servers > 1 and (self.owner == "yours" or self.member):
+            raise ValueError("servers is for limpet's own backends at addresses of its own choice")
         if self.sessions != "memory" and self.protocol != "http":
             raise ValueError("sessions is for limpet's own HTTP backends: only they keep any")
         used = [member.name for member in self.member if member.name]

@@ -65,7 +65,7 @@ class RunningTarget:
         host, port = endpoint.address if endpoint.given else lease.next_endpoint()
         admin_host, admin_port = lease.next_endpoint() if loaded.target.launch else ("", 0)
         spoken = loaded.target.backends.protocol
-        self.scheme = endpoint.scheme if spoken == "http" else spoken
+        self.scheme = endpoint.scheme if spoken == "http" else "tcp" if spoken == "tls" else spoken
         self._situation = Situation(
             balancer=Address(host, port, url(self.scheme, host, port)),
             admin=Address(admin_host, admin_port, url("http", admin_host, admin_port)),

@@ -56,14 +56,14 @@ def sources(catalogue: Catalogue) -> set[str]:
 
 PROFILES = """
 apache: routeid nofailover jsessionid jsessionid-url round-robin
-aws-alb: duration-cookie application-cookie
+aws-alb: duration-cookie application-cookie target-group-cookie
 aws-clb: duration-cookie session-cookie application-cookie
 aws-nlb: flow-hash source-ip udp
 caddy: cookie ip-hash client-ip-hash header query weighted-round-robin
 envoy: stateful-cookie stateful-cookie-strict stateful-cookie-outlier stateful-cookie-retries
 envoy: stateful-cookie-unchecked stateful-header ring-hash-cookie ring-hash-source maglev-cookie maglev-source
 envoy: ring-hash-header tcp-ring-hash-source round-robin
-generic: header header-minted url
+generic: header header-minted url tls-session-id
 haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
 haproxy: tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
@@ -114,9 +114,13 @@ def test_each_named_behaviour_exists(catalogues: Catalogues, known_behaviours: f
 
 def test_each_named_variant_exists(catalogues: Catalogues, root: Path, known_behaviours: frozenset[str]) -> None:
     texts = [path.read_text(encoding="utf-8") for path in (root / "suites").rglob("*.py")]
-    for _, each in every(catalogues):
+    for product, each in every(catalogues):
         for name, variant in re.findall(r"(\S+)\[([^\]]+)\]", " ".join(each.behaviours)):
-            if name in known_behaviours and variant not in Attributes.model_fields:
+            if name == "balancer.constraints":  # its variants are data: what a profile says is refused
+                for profile in each.profiles:
+                    forbidden = catalogues[product].profile[profile].forbidden
+                    assert variant in {one.name for one in forbidden}, f"{each.id}: {profile} forbids no {variant}"
+            elif name in known_behaviours and variant not in Attributes.model_fields:
                 found = any(f'"{name}"' in text and f'"{variant}"' in text for text in texts)
                 assert found, f"{each.id}: the suites know no {name}[{variant}]"
 
