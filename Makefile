@@ -38,7 +38,7 @@ bench: $(VENV)/.installed-dev ## what the bundled balancer does with a second of
 	@$(BIN)/python benchmarks/bench_balancers.py $(ARGS)
 
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) reports/out limpet-out limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) reports/out limpet-out limpet-replay limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second call installs nothing until pyproject.toml changes.
