@@ -43,7 +43,7 @@ def text_of(walk: Walk, story: Sequence[str] = (), heading: Sequence[str] = ()) 
         story: what happened at each step, for people; as many sentences as steps, or none.
         heading: lines for people at the top.
     """
-    lines = [f"# {line}" for line in heading]
+    lines = [f"# {_one_line(line)}" for line in heading]
     lines += [f"{KEY} = {VERSION}", f"target = {_text(walk.target)}", f"affinity = {_text(walk.affinity)}"]
     lines += [f"violation = {_text(walk.violation)}"] if walk.violation else []
     lines += [f"seed = {_text(walk.seed)}", "step = ["]
@@ -62,34 +62,50 @@ def read(path: Path) -> Walk:
         UsageFault: it cannot be read, is of another version, or something in it is wrong: with every such place.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        return parse(path.read_text("utf-8"), str(path))
     except OSError as err:
         raise UsageFault(f"cannot be read: {err.strerror}", where=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+    except UnicodeDecodeError as err:
         raise UsageFault(f"is no TOML: {err}", where=str(path), do=_WHERE_FROM) from None
+
+
+def parse(text: str, where: str) -> Walk:
+    """The walk in a file's text.
+
+    Args:
+        text: what `text_of` wrote, or somebody's hand.
+        where: the file's name, for messages.
+
+    Raises:
+        UsageFault: as `read` does.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        raise UsageFault(f"is no TOML: {err}", where=where, do=_WHERE_FROM) from None
     version = table.pop(KEY, None)
     if version is None:
-        raise UsageFault(f"says nothing of `{KEY}`, so it is no walk", where=str(path), do=_WHERE_FROM)
+        raise UsageFault(f"says nothing of `{KEY}`, so it is no walk", where=where, do=_WHERE_FROM)
     if version != VERSION:
         raise UsageFault(
-            f"is a walk of version {version}; this limpet plays version {VERSION}", where=str(path),
+            f"is a walk of version {version}; this limpet plays version {VERSION}", where=where,
             do=f"Play it with the limpet that wrote it, or let this one find the failure again: {_AGAIN}",
         )  # fmt: skip
     steps = table.get("step")
     wrong = _wrong_words(steps) if isinstance(steps, list) else []
     if wrong:
-        raise UsageFault("\n".join(wrong), where=str(path))
+        raise UsageFault("\n".join(wrong), where=where)
     try:
         walk = msgspec.convert(table, Walk)
     except msgspec.ValidationError as err:
-        raise UsageFault(str(err).replace("$.", ""), where=str(path)) from None
+        raise UsageFault(str(err).replace("$.", ""), where=where) from None
     found = [f"step {number}: {each}" for number, step in enumerate(walk.step, 1) for each in problems(step)]
     if not walk.step:
         found.append("a walk without any step")
     if walk.violation and walk.violation not in set(Kind):
         found.append(f'violation = "{walk.violation}": {nearest(walk.violation, set(Kind))}')
     if found:
-        raise UsageFault("\n".join(found), where=str(path))
+        raise UsageFault("\n".join(found), where=where)
     return walk
 
 
