@@ -51,7 +51,8 @@ def test_every_word_is_played_and_nothing_is_wrong_on_the_right_balancer(tmp_pat
     walk = (
         EVERYBODY, Step("strangers", strangers=2), Step("kill", backend="of 1", users=(1,)), EVERYBODY,
         Step("revive", backend="down"), EVERYBODY, Step("drain", backend="of 2"), EVERYBODY,
-        Step("undrain", backend="drained"), Step("add", weight=2), EVERYBODY, Step("weight", backend="newest", weight=3),
+        Step("undrain", backend="drained"), Step("add", weight=2), EVERYBODY,
+        Step("weight", backend="newest", weight=3),
         Step("reorder"), Step("remove", backend="newest"), EVERYBODY, Step("reload"), Step("change"), EVERYBODY,
         Step("clock", lifetimes=0.5), EVERYBODY, Step("visit", users=(1,), show="first"),
         Step("visit", users=(2,), show="nothing", connection="kept"), Step("affinity-off"), EVERYBODY,
