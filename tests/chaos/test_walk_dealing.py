@@ -74,7 +74,7 @@ def test_every_word_says_what_belongs_to_it() -> None:
     for word in WORDS:
         required = {name: {"users": (1,), "backend": "of 1", "strangers": 1, "lifetimes": 0.5}[name]
                     for name in SPECS[word].must}  # fmt: skip
-        assert problems(Step(word, **required)) == []
+        assert problems(Step(word, **required)) == []  # type: ignore[arg-type]
         assert len(problems(Step(word))) == len(required)
 
 
