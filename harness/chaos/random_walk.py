@@ -9,7 +9,7 @@ from limpet.harness.chaos.replay import Walk, text_of
 from limpet.harness.chaos.shrink import Exhausted, shrink
 from limpet.harness.chaos.theatre import Performance, Theatre
 from limpet.harness.chaos.walk import Step, unfit
-from limpet.harness.chaos.walk_draw import Dealer, seconds
+from limpet.harness.chaos.walk_draw import Dealer, seconds, within
 from limpet.harness.engine.outcome import Inconclusive, NotCheckable
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model import verdict
@@ -46,7 +46,7 @@ def random_walk(scenario: Scenario, *, walks: int = WALKS) -> None:
     theatre = Theatre(scenario, scenario.cast)
     waits = 0.0
     for number in range(1, walks + 1):
-        steps = dealer.walk()
+        steps = within(dealer.walk(), loaded.target, loaded.contract, SECONDS)
         waits += seconds(steps, loaded.target, loaded.contract)
         if number > 1 and (waits > SECONDS or scenario.requests > REQUESTS):
             break

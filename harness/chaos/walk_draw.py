@@ -200,13 +200,28 @@ def _sample(word: Word) -> Step:
     return Step(word, lifetimes=max(_LAPSES)) if word == "clock" else Step(word)
 
 
+def within(steps: tuple[Step, ...], target: Target, contract: Contract, limit: float) -> tuple[Step, ...]:
+    """As much of the beginning of a walk as waits for no longer than this (seconds)."""
+    while steps and seconds(steps, target, contract) > limit:
+        steps = steps[:-1]
+    return steps
+
+
 def seconds(steps: tuple[Step, ...], target: Target, contract: Contract) -> float:
     """About how long a walk waits for the balancer, in seconds: from what the target states, so the same everywhere."""
     timing, control = target.timing, target.control
     down = _READ_BACK if control.noticed_down is not None else timing.down_noticed.value
     up = _READ_BACK if control.noticed_up is not None else timing.up_noticed.value
     total = 0.0
+    dead = 0
     for step in steps:
+        if (
+            dead
+            and control.noticed_down is not None
+            and step.do not in ("visit", "strangers", "clock", "revive", "kill", "hang", "reset", "health")
+        ):
+            total += down  # who is dead has to be found out anew
+        dead += {"kill": 1, "hang": 1, "reset": 1, "health": 1, "revive": -1}.get(step.do, 0)
         if step.do in ("kill", "hang", "reset", "health"):
             total += down
         elif step.do == "revive":

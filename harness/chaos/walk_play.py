@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from limpet.harness.chaos.walk import REFERENCE, Step, lifetime
 from limpet.harness.clients import Exchange
@@ -20,6 +21,11 @@ DURING = 8
 
 _FAILING = 503
 """What a backend's health path answers when it fails."""
+
+
+_ANEW = ("add", "remove", "drain", "undrain", "weight", "reorder", "reload", "change", "restart", "affinity-off",
+         "affinity-on")  # fmt: skip
+"""After these many balancers run with another configuration, or another process."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,8 @@ class Play:
             begin = time.monotonic()
             try:
                 text, played = self._play(step), True
+                if step.do in _ANEW:
+                    self._find_out_again()
             except _Senseless as err:
                 text, played = f"{step.do}: passed over, {err}", False
             except SetupFault as err:
@@ -192,6 +200,20 @@ class Play:
                 system.health(name, _FAILING, meanwhile=meanwhile)
                 text = f"the health path of {name} fails"
         return _meanwhile(text, seen)
+
+    def _find_out_again(self) -> None:
+        """Gives a balancer that read its configuration anew the time that it may take to see who is dead.
+
+        Nobody sends anything meanwhile. Where it cannot be asked, what the target says of changes has to do.
+        """
+        system = self._scenario.system
+        for name in sorted(set(self._down) & set(system.names)):
+            self._scenario.until(
+                partial(self._unknown_or_noticed, name), system.loaded.target.timing.down_noticed.value
+            )
+
+    def _unknown_or_noticed(self, name: str) -> bool:
+        return self._scenario.system.target.noticed(name, up=False) in (None, True)
 
     # Users.
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from limpet.harness.chaos.walk import SPECS, WORDS, Step, problems, unfit, without_user
-from limpet.harness.chaos.walk_draw import EVENTS, Dealer, seconds
+from limpet.harness.chaos.walk_draw import EVENTS, Dealer, seconds, within
 from limpet.harness.targets.load import load
 
 TARGETS = ("reference-lb-cookie-idle", "reference-source-ip", "reference-tcp-source-ip", "reference-round-robin",
@@ -95,3 +95,11 @@ def test_what_is_wrong_with_a_step_is_said(step: Step, said: str) -> None:
 def test_without_a_user_the_others_walk_on() -> None:
     walk = (Step("visit", users=(1, 2)), Step("visit", users=(1,)), Step("kill", backend="of 1", users=(1,)))
     assert without_user(walk, 1) == (Step("visit", users=(2,)), Step("kill", backend="of 1"))
+
+
+def test_a_walk_is_cut_where_it_would_wait_too_long() -> None:
+    loaded = load("nginx-sticky-cookie")
+    (walk,) = walks("nginx-sticky-cookie", 1)
+    short = within(walk, loaded.target, loaded.contract, 5.0)
+    assert short == walk[: len(short)] and seconds(short, loaded.target, loaded.contract) <= 5.0
+    assert seconds(walk[: len(short) + 1], loaded.target, loaded.contract) > 5.0
