@@ -52,7 +52,7 @@ compose: $(VENV)/.installed-dev ## docker-compose.yml from end to end, in an eng
 	@.ci/compose
 
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) container reports/out limpet-out limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) container reports/out limpet-out limpet-replay limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second call installs nothing until pyproject.toml changes.

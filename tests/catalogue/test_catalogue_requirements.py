@@ -17,7 +17,7 @@ from limpet.harness.model.contract.profile import Attributes
 Catalogues = dict[str, Catalogue]
 WORDS_IN_A_ROW = 7
 DIGEST = 5
-THEMES = "affinity|cookie|duration|invalidation|failover|membership|protocol|network|balancer|security|fairness"
+THEMES = "affinity|chaos|cookie|duration|invalidation|failover|membership|protocol|network|balancer|security|fairness"
 
 
 def every(catalogues: Catalogues) -> list[tuple[str, Requirement]]:
