@@ -71,7 +71,7 @@ huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
 lighttpd: sticky round-robin
 nghttpx: cookie cookie-strict ip round-robin
 nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
-nginx: hash-header hash-url stream-hash-consistent stream-udp-hash-consistent round-robin
+nginx: hash-header hash-url hash-cookie stream-hash-consistent stream-udp-hash-consistent round-robin
 pen: client-table round-robin
 reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin
 reference: least-connections lb-cookie-https source-ip-forwarded source-ip-proxy source-hash-modulo
