@@ -67,6 +67,7 @@ class Launch(Part):
     args: tuple[str, ...] = ()
     binary: Binary | None = None
     config: Annotated[tuple[Config, ...], BeforeValidator(_one_or_many)] = ()
+    certificate: str = Field(default="", description="file in the work directory that gets a certificate and its key")
     ready: str = "tcp"
     ready_url: str = "{balancer.url}/"
     ready_timeout: Seconds = 10.0

@@ -59,10 +59,10 @@ apache: routeid nofailover jsessionid jsessionid-url round-robin
 aws-alb: duration-cookie application-cookie target-group-cookie
 aws-clb: duration-cookie session-cookie application-cookie
 aws-nlb: flow-hash source-ip udp
-caddy: cookie ip-hash client-ip-hash header query weighted-round-robin
+caddy: cookie ip-hash client-ip-hash header query uri-hash weighted-round-robin
 envoy: stateful-cookie stateful-cookie-strict stateful-cookie-outlier stateful-cookie-retries
 envoy: stateful-cookie-unchecked stateful-header ring-hash-cookie ring-hash-source maglev-cookie maglev-source
-envoy: ring-hash-header tcp-ring-hash-source round-robin
+envoy: ring-hash-header maglev-header tcp-ring-hash-source round-robin
 generic: header header-minted url tls-session-id
 haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
@@ -71,15 +71,18 @@ huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
 lighttpd: sticky round-robin
 nghttpx: cookie cookie-strict ip round-robin
 nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
-nginx: hash-header hash-url stream-hash-consistent round-robin
+nginx: hash-header hash-url hash-cookie stream-hash-consistent stream-udp-hash-consistent round-robin
 pen: client-table round-robin
 reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin
 reference: least-connections lb-cookie-https source-ip-forwarded source-ip-proxy source-hash-modulo
 reference: source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions source-ip-small-table
 reference: udp-source-ip udp-flow tcp-flow
+skipper: consistent-hash-source consistent-hash-header consistent-hash-query round-robin
+socketio-sticky: sid round-robin
 squid: sourcehash round-robin
 traefik: sticky-cookie sticky-cookie-https sticky-cookie-bare weighted-sticky hrw round-robin tcp-weighted
 trafficserver: client-ip round-robin
+undertow: session-cookie round-robin
 varnish: shard-client-ip round-robin
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ def _verdicts() -> ModuleType:
 
 
 verdicts = _verdicts()
+WORTH_SAYING = re.compile(r"[0-9]+ products?, |slowest|held|exit|broken")
 INSTALLED = [name for name in names() if verdicts.installed(name)]
 
 
@@ -33,17 +35,12 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcome(out: Path, request: pytest.FixtureRequest) -> tuple[int, str, dict[str, dict[str, str]]]:
+def outcome(out: Path, log: list[str]) -> tuple[int, str, dict[str, dict[str, str]]]:
     result: tuple[int, str, dict[str, dict[str, str]]] = verdicts.run(INSTALLED, out)
-    # How long it took, and who was slowest, belongs into the log of every run.
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    for line in result[1].splitlines():
-        if terminal is not None and line.startswith(("slowest", "held", "exit", "broken")):
-            terminal.write_line(f"limpet matrix: {line}")
+    # What was compared, how long it took and who was slowest belongs into the log of every run.
+    log += [line for line in result[1].splitlines() if WORTH_SAYING.match(line)]
     matrix = json.loads((out / "matrix.json").read_text("utf-8"))
-    for line in verdicts.timing(matrix, verdicts.longest_waits(out / "conformance.json")):
-        if terminal is not None:
-            terminal.write_line(f"limpet matrix: {line}")
+    log += verdicts.timing(matrix, verdicts.longest_waits(out / "conformance.json"))
     return result
 
 
