@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from limpet.harness.model.errors import LimpetFault
 from limpet.harness.processes import leftovers
 
 Cleaner = Callable[[], Iterator[str]]
@@ -16,7 +17,13 @@ def clean() -> list[str]:
     Network namespaces, their links, addresses and packet filters are not among them: they have no name and end with the
     last process that is in them.
     """
-    return [removed for cleaner in CLEANERS for removed in cleaner()]
+    done: list[str] = []
+    for cleaner in CLEANERS:
+        try:
+            done += cleaner()
+        except LimpetFault as fault:
+            done.append(f"not everything: {fault.reason}")
+    return done
 
 
 def _processes() -> Iterator[str]:
@@ -30,5 +37,11 @@ def _directories() -> Iterator[str]:
         yield f"work directory {path}"
 
 
-CLEANERS: list[Cleaner] = [_processes, _directories]
+def _containers() -> Iterator[str]:
+    from limpet.harness.containers.cleaning import clean as containers
+
+    yield from containers()
+
+
+CLEANERS: list[Cleaner] = [_processes, _directories, _containers]
 """In this order: processes first, since they hold the rest."""

@@ -80,7 +80,7 @@ def forge(scenario: Scenario, count: int, seconds: float) -> list[Flow]:
 
 def _send(scenario: Scenario, sender: Datagrams, flows: list[Flow], order: list[int], tag: str, turn: int) -> None:
     """One datagram of each of these flows; returns when they have arrived, or nothing comes any more."""
-    begin = scenario.system._fleet.arrivals()
+    begin = scenario.system._servers.arrivals()
     for sent, number in enumerate(order):
         if sent % _WINDOW == 0:
             _await(scenario, begin + sent - _WINDOW)
@@ -92,10 +92,10 @@ def _send(scenario: Scenario, sender: Datagrams, flows: list[Flow], order: list[
 
 def _await(scenario: Scenario, count: int) -> None:
     """Returns when the backends have recorded so many requests, or nothing comes any more."""
-    seen, since = scenario.system._fleet.arrivals(), time.monotonic()
+    seen, since = scenario.system._servers.arrivals(), time.monotonic()
     while seen < count and time.monotonic() - since < _QUIET:
         time.sleep(0.001)
-        now = scenario.system._fleet.arrivals()
+        now = scenario.system._servers.arrivals()
         if now > seen:
             seen, since = now, time.monotonic()
 

@@ -13,6 +13,7 @@ from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.catalogue import Known
 from limpet.harness.model.verdict import Deviation, RequirementRef, Verdict, literal_brackets
 from limpet.harness.network.site import NO_FORGING, Name
+from limpet.harness.processes.clocks import no_time_namespace
 from limpet.harness.targets.abilities import why_not
 from limpet.harness.targets.load import LoadedTarget
 
@@ -172,8 +173,11 @@ def uncheckable(loaded: LoadedTarget, behaviour: Behaviour, network: Name = "loo
             reason = "" if target.launch is not None else f"limpet did not start {target.name}"
         elif need == "forging":
             reason = NO_FORGING if network == "loopback" else ""
+        elif need == "time-namespace":
+            reason = no_time_namespace()
         elif need == "sessions":
-            reason = "" if target.backends.owner == "limpet" else "the shop is in limpet's own backends"
+            shop = target.backends.owner == "limpet" or target.backends.sessions != "memory"
+            reason = "" if shop else "the shop is in limpet's own backends"
         elif need == "health":
             checked = target.backends.health_checked
             reason = "" if checked else f"{target.name} does not look at its backends' health path"

@@ -119,7 +119,7 @@ def swarm(scenario: Scenario, crowd: Crowd, *, again: bool) -> dict[str, str]:
             failed += users.failed.total()
             users.close()
         # So many ends at once take everybody a while; who comes next shall not have to wait for that.
-        scenario.until(lambda: scenario.system._fleet.connections() <= _AT_REST, _REST)
+        scenario.until(lambda: scenario.system._servers.connections() <= _AT_REST, _REST)
     how = "all at once" if batch >= len(addresses) else f"in batches, {open_at_once} of them open at once"
     scenario.observe(f"{len(addresses)} addresses, each with a connection of its own, {how}")
     if failed > _FAILURES * len(addresses):

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limpet.harness.chaos.random_walk import random_walk
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
     from limpet.harness.clients.http2 import Ask, Http2Client
     from limpet.harness.clients.websocket import handshake_headers
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "harness.chaos.random_walk": ("random_walk",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
     "harness.clients.http2": ("Ask", "Http2Client"),
     "harness.clients.websocket": ("handshake_headers",),
@@ -176,6 +178,7 @@ __all__ = [
     "only_clients_keep_time",
     "pass_time",
     "place",
+    "random_walk",
     "rebalanced",
     "recognises_nobody",
     "require_passed_on",
