@@ -16,7 +16,6 @@ from limpet.harness.model.statistics import smallest_visible_rate
 from limpet.harness.model.verdict import RequirementRef, Result, Verdict
 from limpet.harness.targets.load import load
 
-
 SCALE = {"network.spoofed-sources"}
 """What is about very many users costs very many requests, most of them in a lab of network namespaces only."""
 
