@@ -148,6 +148,16 @@ def test_the_engine_knows_the_address(fleet: ContainerFleet, engine: Engine, own
         Existing(engine).address(name)
 
 
+def test_a_fork_has_a_connection_of_its_own(engine: Engine) -> None:
+    """Workers are forks, and two processes on one connection would take each other's answers."""
+    mine = existing.engine()
+    assert existing.engine() is mine
+    child = os.fork()
+    if child == 0:
+        os._exit(existing.engine() is mine)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 OWES = """
 import sys
 from limpet.harness.containers.cleaning import clean
