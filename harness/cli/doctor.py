@@ -118,6 +118,7 @@ def examine() -> Examination:
             (machine.threads(), everything),
             (machine.ipv6(), Cost()),
             (machine.root(), Cost()),
+            (machine.containers(), Cost()),
         ],
         unreadable,
     )

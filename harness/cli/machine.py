@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limpet.harness.backends.redis_server import INSTALL, PROGRAM
+from limpet.harness.model.errors import SetupFault
 
 FILES = 4096
 """Open files that a run of all targets should be allowed; every scenario that waits keeps its connections."""
@@ -76,6 +77,19 @@ def redis() -> Offer:
         return Offer(PROGRAM, False, f"{path} does not run: {err}", INSTALL)
     version = _VERSION.search(said)
     return Offer(PROGRAM, True, " ".join(filter(None, [version and (version[1] or version[2]), path])))
+
+
+def containers() -> Offer:
+    """Whether a container engine answers, for containers of the user's that a target names."""
+    from limpet.harness.containers.engine import INSTALL as START
+    from limpet.harness.containers.engine import Engine
+
+    try:
+        engine = Engine()
+    except SetupFault as fault:
+        return Offer("container engine", False, fault.what, START)
+    engine.close()
+    return Offer("container engine", True, engine.version)
 
 
 def files() -> Offer:
