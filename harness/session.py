@@ -12,13 +12,15 @@ from pathlib import Path
 
 import limpet
 from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.cleaning import clean
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
 from limpet.harness.engine.upgrade import unfit
-from limpet.harness.model.errors import UsageFault, together
+from limpet.harness.model.errors import SetupFault, UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
+from limpet.harness.network.site import Name
 from limpet.harness.targets.bundled import startable
 from limpet.harness.targets.deviations import in_force, unknown_names
 from limpet.harness.targets.load import LoadedTarget, check_behaviours, load
@@ -49,6 +51,7 @@ class Options:
         jobs: how many workers share the scenarios; None for one each core.
         command: the line that repeats this run, but for the seed.
         override: another entry point in the targets' place.
+        network: where traffic comes from.
     """
 
     targets: tuple[str, ...] = ()
@@ -63,6 +66,7 @@ class Options:
     jobs: int | None = None
     command: str = "limpet run"
     override: Override | None = None
+    network: Name = "loopback"
 
 
 @dataclass
@@ -85,6 +89,7 @@ class RunSession:
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(startable(shown_only=not self.options.all_targets))
         self.loaded = [self._as_asked(each) for each in self._load(wanted)]
+        self._check_network()
         if self.options.upgrade_to is not None:
             self.loaded = [self._upgraded(self.options.upgrade_to)]
         named = [each.target.name for each in self.loaded]
@@ -104,6 +109,27 @@ class RunSession:
         if faults:
             raise together(faults)
         return loaded
+
+    def _check_network(self) -> None:
+        """Sees that the network can be had, before anything is built.
+
+        Raises:
+            SetupFault: this machine has no such thing.
+            UsageFault: it cannot be around a balancer that runs already.
+        """
+        if self.options.network == "loopback":
+            return
+        from limpet.harness.network.namespaces import missing
+
+        if reason := missing():
+            raise SetupFault(reason, where="--network namespace", do="Run as root, or leave it at --network loopback.")
+        outside = [each.target.name for each in self.loaded if each.target.launch is None]
+        if outside:
+            raise UsageFault(
+                f"{', '.join(outside)} runs outside of the lab, which has no way out and none in",
+                where="--network namespace",
+                do="Judge what limpet does not start with --network loopback.",
+            )
 
     def _as_asked(self, loaded: LoadedTarget) -> LoadedTarget:
         known = in_force(loaded.deviations, version_of(loaded))
@@ -133,7 +159,11 @@ class RunSession:
             raise UsageFault(
                 f'two behaviours have the id "{behaviour.id}"', where=" and ".join(places), do="Rename one."
             )
-        return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
+        return [
+            job
+            for loaded in self.loaded
+            for job in plan(loaded, (behaviour,), self.options.behaviours, self.options.network)
+        ]
 
     def check_names(self, *, whole: bool) -> None:
         """Sees that requirements and known deviations name behaviours that exist.
@@ -160,11 +190,15 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        self.runner = Crew(self.seed, jobs, out, self._emit, processes=self.options.jobs)
+        clean()
+        run = secrets.token_hex(4)
+        self.runner = Crew(
+            self.seed, jobs, out, self._emit, processes=self.options.jobs, network=self.options.network, run=run
+        )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(
-                run=secrets.token_hex(4),
+                run=run,
                 seed=self.seed,
                 version=limpet.__version__,
                 started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -210,6 +244,7 @@ class RunSession:
             documented=documented_otherwise(loaded),
             emulation=loaded.emulation,
             plays=loaded.plays,
+            network=self.options.network,
             contract=json.dumps(loaded.contract.model_dump(mode="json", exclude_none=True), sort_keys=True),
         )
 

@@ -17,6 +17,7 @@ from limpet.harness.model.errors import UsageFault
 
 if TYPE_CHECKING:
     from limpet.harness.model.events import Handler
+    from limpet.harness.network.site import Name
     from limpet.harness.session import Options
 
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
               help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
+@click.option("--network", type=click.Choice(["loopback", "namespace"]), default="loopback", show_default=True,
+              help="Where traffic comes from: loopback, or (as root) a lab of network namespaces.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A broken `should` fails the run too.")
 @click.option("-v", "--verbose", count=True, help="Every variant and all evidence in the table.")
 @click.option("-q", "--quiet", is_flag=True, help="Held rows by name only.")
@@ -49,6 +52,7 @@ def run(
     seed: int | None,
     junit: Path | None,
     suites: tuple[Path, ...],
+    network: Name,
     strict: bool,
     verbose: int,
     quiet: bool,
@@ -69,6 +73,7 @@ def run(
         words += ["--suite", str(suite)]
     words += ["--profile", profile] if profile else []
     words += ["--upgrade-to", upgrade_to] if upgrade_to else []
+    words += ["--network", network] if network != "loopback" else []
     words += ["--strict"] if strict else []
     options = Options(
         targets=targets,
@@ -80,6 +85,7 @@ def run(
         seed=seed,
         upgrade_to=upgrade_to,
         strict=strict,
+        network=network,
         command=shlex.join(words),
     )
     code = judge(options, suites=suites, junit=junit, verbosity=0 if quiet else 1 + verbose)
