@@ -87,7 +87,7 @@ def examine() -> Examination:
     checks = list(behaviours())
     programs: dict[tuple[str, str, str], Found] = {}
     unreadable: dict[str, str] = {}
-    everything, shared, shifted = Cost(), Cost(), Cost()
+    everything, shared, shifted, forged = Cost(), Cost(), Cost(), Cost()
     for name in names():
         try:
             loaded = load(name)
@@ -114,6 +114,9 @@ def examine() -> Examination:
         timed = sum("time-namespace" in job.behaviour.needs for job in jobs)
         shifted.targets += timed > 0
         shifted.rows += timed
+        packets = sum("forging" in job.behaviour.needs for job in jobs)
+        forged.targets += packets > 0
+        forged.rows += packets
     return Examination(
         sorted(programs.values(), key=lambda each: (not each.here, each.program.name)),
         [
@@ -122,6 +125,7 @@ def examine() -> Examination:
             (machine.files(), everything),
             (machine.threads(), everything),
             (machine.clocks(), shifted),
+            (machine.laboratory(), forged),
             (machine.ipv6(), Cost()),
             (machine.root(), Cost()),
             (machine.containers(), Cost()),

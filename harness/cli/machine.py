@@ -132,5 +132,14 @@ def root() -> Offer:
     return Offer("CAP_NET_ADMIN", capable, f"{who}, {'with' if capable else 'without'} CAP_NET_ADMIN")
 
 
+def laboratory() -> Offer:
+    """Whether a lab of network namespaces can be made (`limpet run --network namespace`)."""
+    from limpet.harness.network.namespaces import missing, missing_filter
+
+    if reason := missing() or missing_filter():
+        return Offer("network namespaces", False, reason, "run as root, with nft (apt install nftables)")
+    return Offer("network namespaces", True, "a lab with NAT gateways can be made (--network namespace)")
+
+
 def _limit(number: int) -> str:
     return "unlimited" if number == resource.RLIM_INFINITY else str(number)
