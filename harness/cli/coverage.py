@@ -91,7 +91,7 @@ def _target(one: Decided) -> str:
 
 def _rejects(pair: Pair) -> str:
     if not pair.faults:
-        return "; only observed" if pair.requirement.level == "observe" else "; rejects no fault"
+        return "; only observed" if pair.only_observed else "; rejects no fault"
     more = f" and {len(pair.faults) - _FAULTS} more" if len(pair.faults) > _FAULTS else ""
     return f"; rejects {', '.join(pair.faults[:_FAULTS])}{more}"
 

@@ -3,7 +3,7 @@
 A requirement and one of its behaviours, a *pair*, is covered when both are on record: the behaviour decided something
 on a target of the reference balancer with one of the requirement's profiles (so the check does run), and there some
 fault made it *broken* (so the check can fail). What is only observed can break nothing: of a requirement of level
-*observe* the first is enough. What no client can see counts as covered, with its reason.
+*observe*, and where each row was *observed*, the first is enough. What no client can see counts as covered, with its reason.
 """
 
 from __future__ import annotations
@@ -55,6 +55,12 @@ class Pair:
     faults: tuple[str, ...]
 
     @property
+    def only_observed(self) -> bool:
+        """Whether it can break nothing: by its level, or since each row of it was observed wherever it decided any."""
+        said = {verdict for each in self.targets for verdict in each.verdicts}
+        return self.requirement.level == "observe" or said == {str(Verdict.OBSERVED)}
+
+    @property
     def gaps(self) -> tuple[str, ...]:
         """What is missing: ``no target``, ``not decided``, ``no fault``, each with the rest of its sentence."""
         if not self.targets:
@@ -67,7 +73,7 @@ class Pair:
                     where.setdefault(why, []).append(each.target)
             first, *more = (f"{why} ({_some(targets)})" for why, targets in where.items())
             found.append(f"not decided: {first}" + (f", and {len(more)} more reasons" if more else ""))
-        if not self.faults and self.requirement.level != "observe":
+        if not self.faults and not self.only_observed:
             found.append(f"no fault of {_some(self.profiles)} made it broken")
         return tuple(found)
 

@@ -61,6 +61,13 @@ def test_what_the_product_itself_is_judged_by_is_not_asked_about() -> None:
     assert both.pairs and both.real == (), "the reference balancer has it too"
 
 
+def test_what_was_only_observed_needs_no_fault() -> None:
+    nothing = tried("x.y")
+    assert found([row("a.b", Verdict.OBSERVED)], nothing).whole
+    mixed = found([row("a.b[one]", Verdict.OBSERVED), row("a.b[two]")], nothing)
+    assert not mixed.whole and "no fault" in mixed.gaps[0].gaps[0]
+
+
 def test_a_pair_that_was_decided_and_has_failed_is_covered() -> None:
     one = found([row("a.b")], tried("a.b"))
     assert one.whole and one.pairs[0].faults == ("wrong-somehow",)
