@@ -30,6 +30,7 @@ def _variants(contract: Contract) -> list[str]:
 def test_personas(s: Scenario) -> None:
     """A user's login and cart, told as a story: they are there as long as the pin holds, and again when it is back."""
     if s.variant == "privacy-addresses":
+        s.need_ipv6_homes()
         with ipv6_copy(s) as six:
             told(six, _privacy_addresses(six))
         return
