@@ -12,6 +12,7 @@ from pathlib import Path
 
 import limpet
 from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.cleaning import clean
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
@@ -158,7 +159,11 @@ class RunSession:
             raise UsageFault(
                 f'two behaviours have the id "{behaviour.id}"', where=" and ".join(places), do="Rename one."
             )
-        return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
+        return [
+            job
+            for loaded in self.loaded
+            for job in plan(loaded, (behaviour,), self.options.behaviours, self.options.network)
+        ]
 
     def check_names(self, *, whole: bool) -> None:
         """Sees that requirements and known deviations name behaviours that exist.
@@ -185,11 +190,15 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        self.runner = Crew(self.seed, jobs, out, self._emit, processes=self.options.jobs, network=self.options.network)
+        clean()
+        run = secrets.token_hex(4)
+        self.runner = Crew(
+            self.seed, jobs, out, self._emit, processes=self.options.jobs, network=self.options.network, run=run
+        )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(
-                run=secrets.token_hex(4),
+                run=run,
                 seed=self.seed,
                 version=limpet.__version__,
                 started=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -14,8 +14,7 @@ from limpet.harness.backends.recorder import HistoryTail
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.history import Arrived
 from limpet.harness.processes import table
-from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.process import Process
+from limpet.harness.processes.process import Process, Starter
 from limpet.harness.processes.waiting import NotYet, wait_until
 
 PATIENCE = 30.0
@@ -28,7 +27,7 @@ class Backend:
     Thread-safe: commands to one backend run one after the other.
     """
 
-    def __init__(self, keeper: Keeper, options: BackendOptions, log: Path, namespace: str = "") -> None:
+    def __init__(self, keeper: Starter, options: BackendOptions, log: Path, namespace: str = "") -> None:
         if options.control is None or options.history is None:
             raise ValueError("a backend of a fleet has a control socket and a history file")
         self._keeper = keeper
@@ -259,6 +258,10 @@ class Backend:
     def arrived(self) -> list[Arrived]:
         """Every request it has received so far, in order, over all its processes. Reads only what is new."""
         return self._tail.records()
+
+    def arrivals(self) -> int:
+        """How many requests it has received so far, over all its processes."""
+        return self._tail.count()
 
     def stop(self) -> None:
         """End its process and remove its control socket; the history stays. Idempotent."""

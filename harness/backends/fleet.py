@@ -36,7 +36,7 @@ class Fleet:
         self._lease = lease
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._backends: dict[str, Backend] = {}
+        self._backends: dict[tuple[str, int], Backend] = {}
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -44,10 +44,19 @@ class Fleet:
         with self._lock:
             return tuple(self._backends.values())
 
+    def arrivals(self) -> int:
+        """How many requests all of them have received so far."""
+        return sum(backend.arrivals() for backend in self.backends)
+
+    def connections(self) -> int:
+        """How many connections stand to those of them that live and obey."""
+        return sum(backend.report().connections for backend in self.backends if backend.alive)
+
     def start(
         self,
         name: str,
         *,
+        number: int = 0,
         protocol: Protocol = "http",
         host: str | None = None,
         port: int | None = None,
@@ -60,8 +69,9 @@ class Fleet:
         """Start a backend, and return when it answers.
 
         Args:
-            name: unique in this fleet.
-            protocol: "http", "tcp" or "udp".
+            name: how it calls itself.
+            number: unique in this fleet together with the name: several backends may bear one.
+            protocol: "http", "tcp", "tls" or "udp".
             host: its address; None: the next free one of the lease.
             port: None: the next free one of the lease.
             token: opens its history over HTTP; "" keeps that closed.
@@ -85,13 +95,14 @@ class Fleet:
             sessions=sessions,
             space=space,
         )
+        key = name, number
         if host is None and port is None and self._stock is not None:
             with self._lock:
-                if name in self._backends:
+                if key in self._backends:
                     raise HarnessFault("there is a backend of this name already", where=name)
                 idle = self._stock.take(options)
                 if idle is not None:
-                    self._backends[name] = idle
+                    self._backends[key] = idle
                     return idle
         namespace = ""
         if host is None or port is None:
@@ -100,7 +111,7 @@ class Fleet:
             namespace = leased.namespace
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            if name in self._backends:
+            if key in self._backends:
                 raise HarnessFault("there is a backend of this name already", where=name)
             stem = f"{next(self._numbers)}-{re.sub(r'[^A-Za-z0-9_.-]', '_', name)[:60]}"
             base = self._directory.absolute() / f"backend-{stem}"
@@ -108,13 +119,13 @@ class Fleet:
                 options, history=base.with_name(base.name + ".jsonl"), control=base.with_name(base.name + ".sock")
             )
             backend = Backend(self._keeper, options, base.with_name(base.name + ".log"), namespace)
-            self._backends[name] = backend
+            self._backends[key] = backend
         try:
             backend.launch()
         except BaseException:
             backend.stop()
             with self._lock:
-                del self._backends[name]
+                del self._backends[key]
             raise
         return backend
 

@@ -43,14 +43,16 @@ class Crew(Ledger):
         processes: how many workers; None for one each core. Where this process has threads already, which a fork would
             lose in mid-step, there is one worker, in this process.
         network: where traffic comes from; each worker has one of its own.
+        run: the id that all that is made for it carries.
     """
 
     def __init__(self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
-                 network: Name = "loopback") -> None:  # fmt: skip
+                 network: Name = "loopback", run: str = "") -> None:  # fmt: skip
         super().__init__(jobs, emit)
         self._seed = seed
         self._out = out
         self._network = network
+        self._run = run
         self._processes = processes or len(os.sched_getaffinity(0))
         self._workers: list[Worker] = []
         self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -66,7 +68,7 @@ class Crew(Ledger):
         todo = [job for job in self._jobs.values() if job.settled is None]
         parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
         for number, part in enumerate(parts, 1):
-            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", self._network)
+            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", self._network, self._run)
             worker = self._fork(place) if _alone() else self._thread(place)
             self._workers.append(worker)
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)

@@ -6,9 +6,7 @@ import itertools
 import os
 import random
 import shutil
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 
 from limpet.harness.backends import fleet
@@ -19,6 +17,7 @@ from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.network import loopback
 from limpet.harness.network.site import LoopbackSite, Name, Site
+from limpet.harness.processes import leftovers
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.targets.load import LoadedTarget
 
@@ -31,6 +30,7 @@ class Lab:
         targets: whose Python entry points the keeper preloads, so that a fork starts them in milliseconds.
         slots: how many scenarios may send traffic at the same time; None for one each core.
         network: where traffic comes from. A lab of namespaces is where the thread that made this is from then on.
+        run: its id, which all that is made carries; "" for a new one.
     """
 
     def __init__(
@@ -40,18 +40,19 @@ class Lab:
         *,
         slots: int | None = None,
         network: Name = "loopback",
+        run: str = "",
     ) -> None:
         entries = [each.target.launch.python for each in targets if each.target.launch and each.target.launch.python]
         entries += [each.override.entry for each in targets if each.override]
         modules = [*fleet.PRELOAD, *loopback.PRELOAD, *(entry.partition(":")[0] for entry in entries)]
         self.site: Site = _namespaces() if network == "namespace" else LoopbackSite(_rng())
-        # Short, because the paths of Unix sockets in it may have 107 bytes only.
-        self.workdir = Path(tempfile.mkdtemp(prefix="limpet-"))
+        self.workdir, self._owned = leftovers.new_directory()
         self.timeline = Timeline(slots or len(os.sched_getaffinity(0)))
         try:
-            self.keeper = Keeper(preload=tuple(dict.fromkeys(modules)), remove=(self.workdir,))
+            self.keeper = Keeper(tuple(dict.fromkeys(modules)), remove=(self.workdir,), run=run, hold=(self._owned,))
         except BaseException:
             shutil.rmtree(self.workdir, ignore_errors=True)
+            os.close(self._owned)
             self.site.close()
             raise
         self.stock = Stock()
@@ -71,6 +72,9 @@ class Lab:
         self.keeper.close()
         self.site.close()
         shutil.rmtree(self.workdir, ignore_errors=True)
+        owned, self._owned = self._owned, -1
+        if owned >= 0:
+            os.close(owned)
 
     def __enter__(self) -> Lab:
         return self

@@ -77,6 +77,11 @@ class People(ABC):
         return self.system.contract
 
     @property
+    def cast(self) -> str:
+        """Whose personas play: the same in all scenarios of a run."""
+        return self._cast
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The members now, in order."""
         return self.system.names

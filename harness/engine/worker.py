@@ -38,6 +38,7 @@ class Workplace:
     out: Path
     name: str
     network: Name = "loopback"
+    run: str = ""
 
 
 @dataclass
@@ -134,7 +135,7 @@ def _run(place: Workplace, channel: socket.socket) -> None:
     gc.set_threshold(20_000, 20, 20)
     loaded = list({id(job.loaded): job.loaded for job in place.jobs}.values())
     # Two slots: while one scenario waits for the balancer's answer, the other one uses the core.
-    with Lab(place.seed, loaded, slots=2, network=place.network) as lab:
+    with Lab(place.seed, loaded, slots=2, network=place.network, run=place.run) as lab:
         runner = Runner(lab, place.jobs, place.out, lambda event: _tell(channel, event), name=place.name)
         threading.Thread(target=_watch, args=(channel, runner), daemon=True, name="limpet-crew").start()
         runner.start()

@@ -19,6 +19,7 @@ from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network import topology
 from limpet.harness.network.namespaces import Host, make, missing
+from limpet.harness.network.packets import Datagrams, raw_socket
 from limpet.harness.network.site import Name
 from limpet.harness.network.topology import Plan
 from limpet.harness.network.vantage import Network
@@ -57,6 +58,7 @@ class Lab:
             self.core = self._make("core", topology.CORE, forwards=True)
             with self.core.configured() as kernel:
                 kernel.addr("add", index=1, address=topology.CORE, prefixlen=32)
+                kernel.route("add", dst=topology.FORGED, type="blackhole")
             self.users = self.attach(topology.USERS)
             self.balancer = self.attach(topology.BALANCER)
             self.backends = [self.attach(plan) for plan in topology.BACKENDS]
@@ -67,6 +69,15 @@ class Lab:
         except BaseException:
             self.close()
             raise
+
+    def datagrams(self, to: Endpoint) -> Datagrams:
+        """Sends to a balancer of the lab's from any address of `topology.FORGED`.
+
+        Raises:
+            SetupFault: this process may not.
+        """
+        with self.users.inside():
+            return Datagrams(raw_socket(), (to.host, to.port))
 
     def reaches(self, host: str) -> bool:
         """Whether this is a balancer of the lab's."""

@@ -8,12 +8,17 @@ from typing import Literal, Protocol
 
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
+from limpet.harness.model.errors import SetupFault
 from limpet.harness.network.loopback import LoopbackNetwork
+from limpet.harness.network.packets import Datagrams
 from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, LoopbackLease
 
 Name = Literal["loopback", "namespace"]
+
+NO_FORGING = "packets from addresses that limpet does not own need a lab of network namespaces (--network namespace)"
+"""Why rows that forge addresses are not checkable on loopback."""
 
 
 class Site(Protocol):
@@ -49,6 +54,13 @@ class Site(Protocol):
             local: whether the balancer's clients may come from any of `clients`.
         """
 
+    def datagrams(self, to: Endpoint) -> Datagrams:
+        """Sends to a balancer from addresses that limpet does not own.
+
+        Raises:
+            SetupFault: there is no such thing here.
+        """
+
     def close(self) -> None:
         """Gives everything back. Idempotent."""
 
@@ -75,6 +87,14 @@ class LoopbackSite:
     def network(self, keeper: Keeper, directory: Path, to: Endpoint, sources: SourcePool, local: bool) -> Network:
         """Places out of 127.128.0.0/9, and gateways in user space."""
         return LoopbackNetwork(keeper, self.lease, directory, to, sources, local)
+
+    def datagrams(self, to: Endpoint) -> Datagrams:
+        """Not here.
+
+        Raises:
+            SetupFault: always.
+        """
+        raise SetupFault(NO_FORGING)
 
     def close(self) -> None:
         """Gives the block back."""

@@ -2,15 +2,20 @@
 
 Documentation ranges (RFC 5737, RFC 3849) as far as they go: 508 clients in two /24, any number in IPv6. Scenarios need
 more than that, and keys of 24 bits more than two, so further IPv4 clients come from 198.18.0.0/15, which is set aside
-for tests of network devices (RFC 2544). Nothing of it has a route out of the lab.
+for tests of network devices (RFC 2544): its first half is the users', its second half is nobody's and forged only.
+Where the key is a whole /24 even that is used up soon; what comes then is of 240.0.0.0/4, which is reserved for a
+future that nobody plans (RFC 1112). Nothing of it has a route out of the lab.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-CLIENTS = ("198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15")
+CLIENTS = ("198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/16", "240.0.0.0/8")
 """What clients are drawn from, in this order."""
+
+FORGED = "198.19.0.0/16"
+"""Nobody's: packets come from there, and whatever goes there is thrown away without a word."""
 
 CLIENTS_V6 = "2001:db8:8000::/33"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from limpet.harness.model.errors import HarnessFault
-from limpet.harness.processes import table, wire
+from limpet.harness.processes import leftovers, table, wire
 from limpet.harness.processes.process import Exit, Process, refusal
 
 ANSWER = 120.0
@@ -31,13 +32,17 @@ class Keeper:
     every descendant: orphans, daemons and other sessions included. All methods may be called from any thread.
     """
 
-    def __init__(self, preload: Sequence[str] = (), *, remove: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, preload: Sequence[str] = (), *, remove: Sequence[Path] = (), run: str = "", hold: Sequence[int] = ()
+    ) -> None:
         """Start the keeper from a clean interpreter.
 
         Args:
             preload: modules imported once in it, so that a `fork` of their functions costs about 3 ms. Importing
                 them must start no thread, loop or server.
             remove: directories that are removed when everything has ended, also after a kill -9 of this process.
+            run: the id that it and all its processes carry, by which leftovers are known; "": a new one.
+            hold: descriptors that stay open until it ends.
 
         Raises:
             HarnessFault: it did not come up, or a module could not be imported.
@@ -62,7 +67,8 @@ class Keeper:
                     *(f"--remove={directory}" for directory in remove),
                     *preload,
                 ],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *hold],
+                env={**os.environ, leftovers.RUN: run or secrets.token_hex(4)},
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
                 stderr=self._errors,

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,22 @@ class Sender(Protocol):
     @property
     def ended(self) -> bool:
         """Whether the keeper is gone."""
+
+
+class Starter(Protocol):
+    """What starts processes: a keeper, or what puts each into a container."""
+
+    def fork(
+        self,
+        entry: str,
+        args: Sequence[str],
+        *,
+        output: Path,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        namespace: str = "",
+    ) -> Process:
+        """Call the function `entry` ("package.module:function") with `args` in a process of its own."""
 
 
 class Exit:

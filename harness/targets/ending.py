@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from limpet.harness.targets.model import Target
+
 _CRASHES = frozenset(
     {
         signal.SIGABRT,
@@ -20,8 +22,19 @@ _CRASHES = frozenset(
 """What the kernel sends a process for what it did itself. All others come from somebody else: an administrator, a
 supervisor, the kernel that ran out of memory."""
 
+CONFIGURES = frozenset({"apply", "reload", "change", "restart", "affinity_on", "affinity_off", "rotate_keys"})
+"""Verbs that give a balancer another configuration, which it may refuse by ending."""
+
+_LATE = 1.0
+"""Seconds by which the end of a process may be seen late."""
+
 _SHELL = 128
 """What shells, and programs that imitate them, add to the number of the signal that ended a child."""
+
+
+def shows_after(target: Target) -> float:
+    """Seconds after a verb in which the end of its process is put down to the verb, where nothing is read back."""
+    return 0.0 if target.control.settled else target.timing.apply_settles.value + _LATE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.targets import steps
 from limpet.harness.targets.answers import Unanswered, http_answer
-from limpet.harness.targets.model import Fingerprint, Request
+from limpet.harness.targets.model import Target
 
 _PAUSE = 0.03
 _LOOK = 2.0
@@ -23,34 +23,28 @@ PATIENCE = 10.0
 
 
 def check(
-    balancer: steps.Balancer,
-    wanted: Fingerprint,
-    values: Mapping[str, str],
-    *,
-    configuration: Sequence[str],
-    request: Request,
-    verify: bool,
-    ca: str,
+    balancer: steps.Balancer, target: Target, values: Mapping[str, str], configuration: Sequence[str], *, ca: str
 ) -> None:
-    """See that the mode is on.
+    """See that the mode is on, as far as the target says what shows it.
 
     Args:
         balancer: which runs and serves.
-        wanted: what must be found.
+        target: what must be found.
         values: for placeholders.
         configuration: the files that it was started with.
-        request: a plain one, without any key.
-        verify: whether its certificate must be right.
         ca: the PEM file that this goes by; "" for what the machine trusts.
 
     Raises:
         SetupFault: what is missing and what was found instead, with the balancer's own last lines.
     """
+    wanted = target.fingerprint
+    if wanted is None:
+        return
     where = f"{balancer.name}: fingerprint"
     if wanted.directive and not any(re.search(wanted.directive, text, re.MULTILINE) for text in configuration):
         raise _off(balancer, f"no line of its configuration matches {wanted.directive!r}", where)
     if wanted.cookie:
-        _check_cookie(balancer, wanted.cookie, values["balancer.url"], request, where, verify=verify, ca=ca)
+        _check_cookie(balancer, wanted.cookie, values["balancer.url"], target, where, ca)
     if wanted.state:
         try:
             steps.run(balancer, "fingerprint", wanted.state, values)
@@ -58,9 +52,8 @@ def check(
             raise SetupFault(f"the mode is not on: {err.what}", where=err.where, do=err.do) from None
 
 
-def _check_cookie(
-    balancer: steps.Balancer, name: str, url: str, request: Request, where: str, *, verify: bool, ca: str
-) -> None:
+def _check_cookie(balancer: steps.Balancer, name: str, url: str, target: Target, where: str, ca: str) -> None:
+    request = target.request
     deadline = time.monotonic() + PATIENCE
     pattern = re.compile(rf"(?:{name})\s*=")
     while True:
@@ -68,7 +61,7 @@ def _check_cookie(
         try:
             answer = http_answer(
                 request.method, f"{url}{request.path}", body=request.body, headers=request.headers, timeout=_LOOK,
-                verify=verify, ca=ca,
+                verify=target.endpoint.verify, ca=ca,
             )  # fmt: skip
             found = [value for key, value in answer.headers if key.lower() == "set-cookie"]
             if any(pattern.match(each) for each in found):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes import netns
+from limpet.harness.processes.clocks import ENTRY, shifted
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.process import Process
 from limpet.harness.targets import steps
@@ -73,8 +75,9 @@ def launch(
     name: str,
     override: Entry | None,
     namespace: str = "",
+    ahead: float = 0.0,
 ) -> Process:
-    """Start the process.
+    """Start the process; ``ahead``: its machine seems to run for so many seconds longer than this one.
 
     Raises:
         SetupFault: it cannot be started, or an override meets a target that runs a command.
@@ -85,10 +88,15 @@ def launch(
         entry = how.python
         if override is not None:
             entry, args = override.entry, [*override.before, *args, *override.after]
+        if ahead:
+            argv = shifted([sys.executable, "-P", "-c", ENTRY, entry, *args], ahead)
+            env = {**os.environ, **env}
+            return keeper.spawn(argv, output=output, env=env, cwd=workdir, name=name, namespace=namespace)
         return keeper.fork(entry, args, output=output, name=name, env=env, namespace=namespace)
     if override is not None:
         raise SetupFault("only a balancer that limpet forks (launch.python) can be made faulty", where=name)
     argv = [fill(word, values, where=name) for word in how.command]
+    argv = shifted(argv, ahead) if ahead else argv
     env = {**os.environ, **env}
     return keeper.spawn(argv, output=output, env=env, cwd=workdir, name=name, namespace=namespace)
 
@@ -135,11 +143,24 @@ def _not_ready(balancer: steps.Balancer, how: Launch, address: str) -> str:
 
 
 def check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str = "") -> None:
-    """See that a balancer that is said to run does answer.
+    """See that a balancer that is said to run does answer, or does so within the time that its target gives it.
 
     Raises:
         SetupFault: nothing answers, or not in the protocol that the target says.
     """
+    deadline = time.monotonic() + target.endpoint.wait
+    while True:
+        late = time.monotonic() >= deadline
+        try:
+            _check_answers(target, host, port, address, name=name, ca=ca)
+            return
+        except SetupFault:
+            if late:
+                raise
+        time.sleep(min(LOOK / 4, max(0.0, deadline - time.monotonic())))
+
+
+def _check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str) -> None:
     do = "Is it running, and is [endpoint] right?"
     if target.backends.protocol == "udp":
         return  # whether anybody listens is only seen by what the backends answer

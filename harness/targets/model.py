@@ -67,6 +67,7 @@ class Launch(Part):
     args: tuple[str, ...] = ()
     binary: Binary | None = None
     config: Annotated[tuple[Config, ...], BeforeValidator(_one_or_many)] = ()
+    certificate: str = Field(default="", description="file in the work directory that gets a certificate and its key")
     ready: str = "tcp"
     ready_url: str = "{balancer.url}/"
     ready_timeout: Seconds = 10.0
@@ -131,7 +132,11 @@ class Endpoint(Part):
     )
     verify: bool = Field(default=True, description="false: take any certificate")
     proxy_protocol: Literal["", "v1", "v2"] = Field(default="", description="each connection begins with such a header")
+    wait: Seconds = Field(default=0.0, description="seconds that a balancer which runs already may take to come up")
     allow_remote: bool = False
+    max_connections: int | None = Field(
+        default=None, gt=0, description="connections of clients that it takes at the same time; 400 where nobody says"
+    )
     max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
 
     @model_validator(mode="after")
@@ -185,16 +190,27 @@ class Endpoint(Part):
 
 
 class BackendMember(Part):
-    """One backend: ``listen`` where limpet starts it itself, ``host`` and ``port`` where it is yours."""
+    """One backend: ``listen`` where limpet starts it itself, ``host`` and ``port`` where it is yours.
+
+    ``container``: it is yours and a container, which limpet finds, takes down and brings back by itself.
+    """
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     listen: str = ""
+    container: str = Field(default="", description="name or id of a container of yours; its address may be left out")
     host: str = ""
     port: int = Field(default=0, ge=0, le=65535)
     weight: int = Field(default=1, ge=0)
     kill: Steps = ()
     hang: Steps = ()
     revive: Steps = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_like_its_container(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("container") and not given.get("name"):
+            return {**given, "name": given["container"]}
+        return given
 
 
 class Identity(Part):
@@ -224,13 +240,16 @@ class Backends(Part):
     """Who runs the backends: ``limpet`` (``count`` of them, or at each member's ``listen``) or ``yours``.
 
     ``health_checked``: the balancer asks for their health path by itself and goes by its status. ``sessions``: where
-    limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one.
+    limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one; of
+    yours the URL says that each is a `limpet backend` that was told to keep them there. ``servers``: how many servers
+    each of limpet's is, for balancers that pin to groups.
     """
 
     owner: Literal["limpet", "yours"] = "limpet"
     count: int = Field(default=3, ge=1, le=64)
+    servers: int = Field(default=1, ge=1, le=8)
     weights: tuple[int, ...] = ()
-    protocol: Literal["http", "tcp", "udp"] = "http"
+    protocol: Literal["http", "tcp", "tls", "udp"] = "http"
     member: tuple[BackendMember, ...] = ()
     identity: Identity | None = None
     health_checked: bool = False
@@ -249,22 +268,17 @@ class Backends(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Backends:
         if self.owner == "yours":
-            if not self.member:
-                raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
-            empty = [str(number) for number, member in enumerate(self.member, 1) if not (member.name and member.host)]
-            if empty:
-                raise ValueError(
-                    f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
-                )
-            for number, member in enumerate(self.member):
-                if member.listen:
-                    raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
+            self._check_yours()
         else:
             for number, member in enumerate(self.member):
+                if member.container:
+                    raise ValueError(f'member[{number}]: container is for owner = "yours"')
                 split_address(member.listen, f"member[{number}].listen")
             if self.identity or self.kill or self.hang or self.revive:
                 raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
-        if self.sessions != "memory" and (self.owner == "yours" or self.protocol != "http"):
+        if self.servers > 1 and (self.owner == "yours" or self.member):
+            raise ValueError("servers is for limpet's own backends at addresses of its own choice")
+        if self.sessions != "memory" and self.protocol != "http":
             raise ValueError("sessions is for limpet's own HTTP backends: only they keep any")
         used = [member.name for member in self.member if member.name]
         twice = sorted({name for name in used if used.count(name) > 1})
@@ -273,6 +287,24 @@ class Backends(Part):
         if self.weights and len(self.weights) != self.size:
             raise ValueError(f"{len(self.weights)} weights for {self.size} backends")
         return self
+
+    def _check_yours(self) -> None:
+        if not self.member:
+            raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
+        empty = [
+            str(number)
+            for number, member in enumerate(self.member, 1)
+            if not (member.name and (member.host or member.container))
+        ]
+        if empty:
+            raise ValueError(
+                f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
+            )
+        for number, member in enumerate(self.member):
+            if member.listen:
+                raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
+        if self.sessions == "redis":
+            raise ValueError("backends that are yours keep sessions where you told them to: give that store's URL")
 
     @property
     def size(self) -> int:
@@ -347,6 +379,8 @@ class Target(BaseModel):
             )
         if self.launch is not None and self.endpoint.given:
             raise ValueError("[launch] and an address in [endpoint]: limpet chooses the address of what it starts")
+        if self.launch is not None and self.endpoint.wait:
+            raise ValueError("endpoint.wait is for a balancer that runs already; with [launch] give ready_timeout")
         if self.launch is None and self.backends.owner == "limpet" and not self.backends.member:
             raise ValueError(
                 "the balancer runs already: say where it expects its backends, one [[backends.member]] each with "

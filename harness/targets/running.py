@@ -16,12 +16,12 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import fingerprint, launching, steps, versions
+from limpet.harness.targets import certificate, contained, fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
 from limpet.harness.targets.control import Step
-from limpet.harness.targets.ending import End
+from limpet.harness.targets.ending import CONFIGURES, End, shows_after
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Target
 from limpet.harness.targets.override import Override
@@ -30,16 +30,12 @@ from limpet.harness.targets.render import Address, Member, Situation, render
 
 __all__ = ["Member", "Override", "RunningTarget"]
 
-_CONFIGURES = frozenset({"apply", "reload", "change", "restart", "affinity_on", "affinity_off", "rotate_keys"})
-_SLACK = 1.0
-"""Seconds by which the end of a process may be seen late."""
-
 
 class RunningTarget:
     """A target with its process, its addresses and the pool state that it was last told.
 
     Not thread-safe: one scenario steers it. ``workdir`` is made if need be and stays: it holds configuration and
-    output.
+    output. Its machine seems to run for ``ahead`` seconds longer than this one.
     """
 
     def __init__(
@@ -53,8 +49,10 @@ class RunningTarget:
         override: Override | None = None,
         secret: str = "",
         ipv6: bool = False,
+        ahead: float = 0.0,
     ) -> None:
         self._loaded = loaded
+        self._ahead = ahead
         self._keeper = keeper
         self._override = override or loaded.override
         self._process: Process | None = None
@@ -66,7 +64,8 @@ class RunningTarget:
         endpoint = loaded.target.endpoint
         seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer-v6" if ipv6 else "balancer")
         self.namespace, admin = seat.namespace, lease.seat("admin") if loaded.target.launch else Seat("", 0)
-        self.scheme = endpoint.scheme if (spoken := loaded.target.backends.protocol) == "http" else spoken
+        spoken = loaded.target.backends.protocol
+        self.scheme = endpoint.scheme if spoken == "http" else "tcp" if spoken == "tls" else spoken
         self._situation = Situation(
             balancer=Address(seat.host, seat.port, url(self.scheme, seat.host, seat.port)),
             admin=Address(admin.host, admin.port, url("http", admin.host, admin.port)),
@@ -224,6 +223,8 @@ class RunningTarget:
         self._need(verb)
         backends = self.target.backends
         own: dict[str, tuple[Step, ...]] = {member.name: getattr(member, verb) for member in backends.member}
+        if not own.get(name) and contained.act(self.target, verb, name):
+            return
         self._do(f"backends.{verb}", own.get(name) or getattr(backends, verb), backend=name)
 
     def noticed(self, name: str, *, up: bool) -> bool | None:
@@ -333,10 +334,8 @@ class RunningTarget:
         try:
             steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
         finally:
-            # Where nothing is read back, what refuses its new configuration may end a little later.
-            late = 0.0 if self.target.control.settled else self.target.timing.apply_settles.value + _SLACK
-            if verb in _CONFIGURES:
-                self._steered.append((verb, begin, time.monotonic() + late))
+            if verb in CONFIGURES:
+                self._steered.append((verb, begin, time.monotonic() + shows_after(self.target)))
 
     def _advance(self, seconds: float) -> None:
         text = f"{seconds:.6f}".rstrip("0").rstrip(".")
@@ -348,6 +347,8 @@ class RunningTarget:
         here = self._situation
         for address in (here.balancer, here.admin):
             launching.check_free(address.host, address.port, name=self.name, namespace=self.namespace)
+        if launch.certificate:
+            certificate.place(self.workdir / launch.certificate, here.balancer.host)
         for config in launch.config:
             steps.place(self.workdir / config.destination, self.text_of(config.template))
         self._launches += 1
@@ -355,7 +356,7 @@ class RunningTarget:
         values = self._values()
         self._process = launching.launch(
             launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name,
-            override=self._override, namespace=self.namespace,
+            override=self._override, namespace=self.namespace, ahead=self._ahead,
         )  # fmt: skip
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
         self._stopped = False
@@ -366,13 +367,7 @@ class RunningTarget:
         Raises:
             SetupFault: it is not.
         """
-        wanted, endpoint = self.target.fingerprint, self.target.endpoint
-        if wanted is None:
-            return
-        fingerprint.check(
-            self, wanted, self._values(), configuration=self.configuration(self._loaded.own),
-            request=self.target.request, verify=endpoint.verify, ca=self.ca,
-        )  # fmt: skip
+        fingerprint.check(self, self.target, self._values(), self.configuration(self._loaded.own), ca=self.ca)
 
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch

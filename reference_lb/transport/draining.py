@@ -30,4 +30,5 @@ class Draining:
 
     def _over(self, member: Member) -> None:
         self._timers[member.id] = None
-        self._site.upstreams.cut(member)
+        for server in member.asked:
+            self._site.upstreams.cut(server)

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limpet.harness.chaos.random_walk import random_walk
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
     from limpet.harness.clients.http2 import Ask, Http2Client
     from limpet.harness.clients.websocket import handshake_headers
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.crowd import crowd, hands_of, load, recognises_nobody
     from limpet.harness.engine.flight import Flight
     from limpet.harness.engine.forbidden import with_forbidden
+    from limpet.harness.engine.forging import forge, judge_flows
     from limpet.harness.engine.nodes import second_node
     from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
     from limpet.harness.engine.passing import (
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     )
     from limpet.harness.engine.scenario import Scenario
     from limpet.harness.engine.shopping import Shopper, told
+    from limpet.harness.engine.swarming import distinguishes, neighbours, swarm
     from limpet.harness.engine.upgrade import upgraded
     from limpet.harness.model.contract import Contract
     from limpet.harness.model.errors import HarnessFault, SetupFault, TargetFault, UsageFault
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "harness.chaos.random_walk": ("random_walk",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
     "harness.clients.http2": ("Ask", "Http2Client"),
     "harness.clients.websocket": ("handshake_headers",),
@@ -89,6 +93,8 @@ _HOMES = {
     ),
     "harness.engine.scenario": ("Scenario",),
     "harness.engine.shopping": ("Shopper", "told"),
+    "harness.engine.forging": ("forge", "judge_flows"),
+    "harness.engine.swarming": ("distinguishes", "neighbours", "swarm"),
     "harness.engine.upgrade": ("upgraded",),
     "harness.engine.copies": (
         "further_copy",
@@ -154,20 +160,25 @@ __all__ = [
     "cookies_in",
     "cookies_of",
     "crowd",
+    "distinguishes",
     "draws_to_meet",
+    "forge",
     "forwarding",
     "further_copy",
     "group_size",
     "hands_of",
     "handshake_headers",
     "ipv6_copy",
+    "judge_flows",
     "largest_share",
     "let_pass",
     "load",
     "main_cookies",
+    "neighbours",
     "only_clients_keep_time",
     "pass_time",
     "place",
+    "random_walk",
     "rebalanced",
     "recognises_nobody",
     "require_passed_on",
@@ -178,6 +189,7 @@ __all__ = [
     "small_group",
     "spread_as_declared",
     "still_pinned",
+    "swarm",
     "together",
     "told",
     "trusted_proxies",

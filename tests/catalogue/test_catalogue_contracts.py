@@ -51,6 +51,9 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "application.mark.separator": ("cookie.application-marked",),
     "flow": ("network.source-port",),
     "udp_idle": ("network.udp-idle",),
+    "scope.ends": ("affinity.scope",),
+    "scope.path": ("affinity.scope",),
+    "group.inside": ("affinity.balanced-in-group",),
     "hash.kind": ("membership.added-remap-bound", "failover.others-unmoved"),
     "hash.uneven": ("membership.added-remap-bound",),
     "duration.default": ("duration.default",),
@@ -97,6 +100,8 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
 NEEDS: dict[str, tuple[str, ...]] = {
     "affinity.new-sessions-spread": ("algorithm",),
     "affinity.no-key-is-balanced": ("algorithm",),
+    "affinity.scope": ("scope.ends",),
+    "affinity.balanced-in-group": ("group.inside",),
     "balancer.constraints": ("forbidden",),
     "balancer.reload": ("reaction.reload",),
     "balancer.restart": ("reaction.restart",),

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,8 @@ from limpet.harness.targets.load import load, names
 from limpet.reports.conformance import load as load_conformance
 
 HERE = Path(__file__).parent
+ALONE = 30.0
+"""Seconds that a target may take besides what its longest scenario waits, on a machine that it has for itself."""
 
 Verdicts = dict[str, dict[str, str]]
 """Target → behaviour (with its variant) → verdict."""
@@ -64,6 +67,33 @@ def reasons(file: Path) -> Reasons:
     return found
 
 
+def longest_waits(file: Path) -> dict[str, tuple[str, float]]:
+    """Of each target in a conformance.json the scenario that waited longest, and for how many seconds."""
+    found: dict[str, tuple[str, float]] = {}
+    for result in load_conformance(file).results:
+        if result.waited > found.get(result.target, ("", -1.0))[1]:
+            found[result.target] = result.name, result.waited
+    return found
+
+
+def timing(matrix: Mapping[str, Any], waits: Mapping[str, tuple[str, float]]) -> list[str]:
+    """How long a run took, beside the sum of its waits, and what its slowest targets would take alone.
+
+    Args:
+        matrix: a matrix.json.
+        waits: as `longest_waits`.
+    """
+    lines = [f"wall {matrix['wall']:.0f} s; all its waits, one after the other, {matrix['waited']:.0f} s"]
+    seconds = {each["target"]: each["seconds"] for each in matrix["targets"]}
+    for name in matrix["slowest"]:
+        scenario, waited = waits[name]
+        lines.append(
+            f"slow: {name} took {seconds[name]:.0f} s beside all the others; alone it may take {waited + ALONE:.0f} s, "
+            f"{ALONE:.0f} s more than {scenario} waits"
+        )
+    return lines
+
+
 def expected() -> Verdicts:
     """What is written down."""
     return {path.stem: tomllib.loads(path.read_text())["verdicts"] for path in sorted(HERE.glob("*.toml"))}
@@ -81,6 +111,11 @@ def differences(want: dict[str, str], got: dict[str, str]) -> list[str]:
         for name in sorted(want.keys() | got.keys())
         if want.get(name) != got.get(name)
     ]
+
+
+def left_out(why: dict[str, str]) -> set[str]:
+    """The rows that this machine, and not the target, does not allow: they say nothing about what is written down."""
+    return {name for name, reason in why.items() if reason.startswith("this machine ")}
 
 
 def write(verdicts: Verdicts, why: Reasons) -> None:

@@ -17,8 +17,10 @@ from limpet.harness.network.namespaces import Host
 from limpet.harness.processes import netns
 from limpet.harness.processes.keeper import Keeper
 
-SPECIAL = [ipaddress.ip_network(each) for each in
-           ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32")]  # fmt: skip
+SPECIAL = [
+    ipaddress.ip_network(each)
+    for each in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "240.0.0.0/4", "2001:db8::/32")
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def reached(source: str, server: socket.socket) -> str:
     return str(peer[0])
 
 
-@pytest.mark.parametrize("source", ["198.51.100.1", "198.51.100.255", "203.0.113.77", "198.18.0.1", "198.19.255.254"])
+@pytest.mark.parametrize("source", ["198.51.100.1", "198.51.100.255", "203.0.113.77", "198.18.0.1", "240.1.2.3"])
 def test_any_address_of_the_client_ranges_reaches_the_balancer_as_itself(lab: Lab, source: str) -> None:
     with serving(lab.balancer, topology.BALANCERS[0]) as server:
         assert reached(source, server) == source

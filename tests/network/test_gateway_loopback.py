@@ -62,7 +62,7 @@ def network_to(keeper: Keeper, lease: LoopbackLease, tmp_path: Path) -> Iterator
 
 def started(fleet: Fleet, protocol: Protocol) -> tuple[Backend, Endpoint]:
     backend = fleet.start("b1", protocol=protocol)
-    return backend, Endpoint(backend.host, backend.port, protocol)
+    return backend, Endpoint(backend.host, backend.port, "tcp" if protocol == "tls" else protocol)
 
 
 def peer(exchange: Exchange, backend: Backend) -> str:

@@ -239,3 +239,29 @@ def test_ready_with_a_status(
 def test_ready_is_one_of_the_known_words(make_target: MakeTarget, word: str) -> None:
     with pytest.raises(UsageFault, match="valid: tcp, http, http:STATUS, log:REGEX"):
         load(make_target(SERVER.replace('"http"', f'"{word}"')))
+
+
+def test_a_running_balancer_may_come_up_late(
+    make_target: MakeTarget, running: Callable[[Path], RunningTarget], lease: LoopbackLease
+) -> None:
+    host, port = lease.next_endpoint()
+    text = OWN.format(address=f"{host}:{port}").replace("[backends]", 'wait = "60s"\n[backends]', 1)
+    target = running(make_target(text))
+
+    def late() -> None:
+        with socket.create_server((host, port)) as server:
+            server.settimeout(60)
+            channel, _ = server.accept()
+            with channel:
+                channel.recv(1000)
+                channel.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    timer = threading.Timer(0.3, late)
+    timer.start()
+    target.start()  # which refuses at first
+    timer.join()
+
+
+def test_what_limpet_launches_is_not_waited_for_that_way(make_target: MakeTarget) -> None:
+    with pytest.raises(UsageFault, match="ready_timeout"):
+        load(make_target(SERVER + '[endpoint]\nwait = "5s"\n'))

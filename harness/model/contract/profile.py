@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from limpet.harness.model.contract.client_address import ClientAddress
 from limpet.harness.model.contract.companion import Companion, Shards
 from limpet.harness.model.contract.durations import Seconds, spoken
+from limpet.harness.model.contract.groups import Group, Scope
 from limpet.harness.model.contract.keys import HeaderKey, UrlKey
 from limpet.harness.model.contract.marks import Mark
 from limpet.harness.model.contract.source_hash import SourceHash
 from limpet.harness.model.contract.stated import Stated
 from limpet.harness.model.contract.table import Table
 
-Affinity = Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "none"]
+Affinity = Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "tls-session-id", "none"]
 Algorithm = Literal[
     "round-robin", "least-connections", "weighted-round-robin", "weighted-least-connections", "random", "hash"
 ]
@@ -177,6 +178,8 @@ class Contract(_Part):
     client_address: ClientAddress | None = None
     http2: tuple[Literal["alpn", "prior-knowledge"], ...] = ()
     table: Table | None = None
+    group: Group | None = None
+    scope: Scope | None = None
     topology: Stated[Literal["hidden", "shown"]] | None = None
     duration: Duration = Duration()
     reaction: Reaction = Reaction()
@@ -210,7 +213,9 @@ class Contract(_Part):
             raise ValueError('affinity "flow" is not possible on layer 7')
         if self.affinity == "url" and _by_cookie(self.url) and not (self.application and self.application.name):
             raise ValueError("[url] minted or cookie needs application.name: the cookie that holds the same id")
-        if self.layer == 4 and self.affinity not in ("source-ip", "flow", "none"):
+        if self.affinity == "tls-session-id" and (self.layer != 4 or self.protocol != "tcp"):
+            raise ValueError('affinity "tls-session-id" needs layer 4 and protocol "tcp": the backends speak TLS')
+        if self.layer == 4 and self.affinity not in ("source-ip", "flow", "tls-session-id", "none"):
             raise ValueError(f'affinity "{self.affinity}" is not possible on layer 4')
         return self
 
