@@ -42,7 +42,7 @@ def _variants(contract: Contract) -> list[str]:
 
 @behaviour(
     "network.ipv6",
-    affinities=("source-ip", "lb-cookie", "app-cookie", "header", "url"),
+    affinities=("source-ip", "lb-cookie", "app-cookie", "header", "url", "tls-session-id"),
     variants=_variants,
     error_rate=1e-6,
     needs=("launch",),

@@ -70,7 +70,7 @@ def test_a_persona_is_a_story(results: list[Result]) -> None:
         assert place in placed
     assert "into the cart" in kept
     assert "logged out" not in kept
-    assert kept.count("login and cart are there") == 6
+    assert kept.count("login and cart are there") == 7
     # At home again the address has its old pin, and behind it are login and cart.
     assert "login and cart are there" in placed.splitlines()[-1]
     assert "into the cart" not in told("reference-tcp-source-ip")
