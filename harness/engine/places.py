@@ -48,6 +48,15 @@ class Places(People):
         self._clients.append(twin)
         return twin
 
+    def need_ipv6_homes(self) -> None:
+        """Ends the scenario where no balancer at all could have several users by IPv6.
+
+        Raises:
+            NotCheckable: with the reason.
+        """
+        if self.network.name == "loopback":
+            self._require("ipv6-home")
+
     def _require(self, want: Want) -> None:
         reason = self.network.lacks(want)
         if reason:

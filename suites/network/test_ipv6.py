@@ -42,7 +42,7 @@ def _variants(contract: Contract) -> list[str]:
 
 @behaviour(
     "network.ipv6",
-    affinities=("source-ip", "lb-cookie", "app-cookie", "header", "url"),
+    affinities=("source-ip", "lb-cookie", "app-cookie", "header", "url", "tls-session-id"),
     variants=_variants,
     error_rate=1e-6,
     needs=("launch",),
@@ -77,6 +77,7 @@ def _whence(apart: bool) -> str:
 
 
 def _homes(s: Scenario) -> None:
+    s.need_ipv6_homes()
     with ipv6_copy(s) as six:
         people = [six.at(six.home(f"home {number}", family=6)) for number in range(PEOPLE)]
         six.step(f"{len(people)} users come by IPv6, {VISITS} connections each, in a random order")
@@ -87,6 +88,7 @@ def _homes(s: Scenario) -> None:
 
 
 def _privacy(s: Scenario) -> None:
+    s.need_ipv6_homes()
     with ipv6_copy(s) as six:
         own_keys = _each_its_own(s.contract)
         users: list[tuple[Client, str]] = []

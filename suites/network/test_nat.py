@@ -13,12 +13,12 @@ COLLEAGUES = 12
 ROUNDS = 4
 EGRESS = 5
 CONNECTIONS = 8
-LAYERS_OF_ADDRESSES = ("source-ip", "lb-cookie", "app-cookie", "header", "url")
+KEYS = ("source-ip", "lb-cookie", "app-cookie", "header", "url", "tls-session-id")
 
 
 @behaviour(
     "network.nat-shared",
-    affinities=LAYERS_OF_ADDRESSES,
+    affinities=KEYS,
     certainty="where the address is the key one violation is enough; else all users on one backend are no luck",
     error_rate=1e-6,
     budget=260,
@@ -69,7 +69,7 @@ def _arrive(s: Scenario, people: list[Client]) -> list[Client]:
 
 @behaviour(
     "network.nat-pool",
-    affinities=LAYERS_OF_ADDRESSES,
+    affinities=KEYS,
     fields=("reaction.ip_change",),
     error_rate=1e-6,
     budget=260,

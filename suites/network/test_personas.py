@@ -19,7 +19,7 @@ def _variants(contract: Contract) -> list[str]:
 
 @behaviour(
     "network.personas",
-    affinities=("source-ip", "lb-cookie", "app-cookie", "header", "url"),
+    affinities=("source-ip", "lb-cookie", "app-cookie", "header", "url", "tls-session-id"),
     needs=("sessions",),
     variants=_variants,
     certainty="one violation is enough; no luck of a right balancer can cause one",
@@ -30,6 +30,7 @@ def _variants(contract: Contract) -> list[str]:
 def test_personas(s: Scenario) -> None:
     """A user's login and cart, told as a story: they are there as long as the pin holds, and again when it is back."""
     if s.variant == "privacy-addresses":
+        s.need_ipv6_homes()
         with ipv6_copy(s) as six:
             told(six, _privacy_addresses(six))
         return
@@ -61,7 +62,11 @@ def _phone(s: Scenario) -> list[Shopper]:
     owner.look(VISITS)
     owner.go(cafe, f"in a cafe, by its wireless network ({cafe.addresses[0]})")
     owner.look(VISITS)
-    owner.go(carrier, f"on the train again ({carrier.addresses[0]})")
+    carrier.change()
+    owner.go(carrier, f"on the bus, where the carrier has given it a third address ({carrier.addresses[0]})")
+    owner.look(VISITS)
+    friends = s.home("a friend's home")
+    owner.go(friends, f"at a friend's ({friends.addresses[0]})")
     owner.look(VISITS)
     owner.go(home, f"back on the sofa ({home.addresses[0]})")
     owner.look(VISITS)
@@ -98,7 +103,7 @@ def _vpn(s: Scenario) -> list[Shopper]:
     owner = Shopper(s, home, f"at home without a VPN ({home.addresses[0]})")
     owner.fill()
     owner.look(VISITS)
-    for country in ("Norway", "Portugal", "Japan"):
+    for country in ("Norway", "Portugal", "Japan", "Chile", "Kenya", "Canada"):
         owner.go(tunnel, f"by a VPN whose exit is in {country} ({tunnel.addresses[0]})")
         owner.look(VISITS)
         tunnel.change()

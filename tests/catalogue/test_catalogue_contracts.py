@@ -141,6 +141,7 @@ the duration) are not among it: some products leave them to the deployment."""
 
 
 ALSO = {
+    "haproxy/stick-src-forwarded": "stick-src",
     "nginx/hash-source-forwarded": "hash-source-consistent",
     "nginx/hash-source-proxy": "hash-source-consistent",
     "reference/lb-cookie-https": "lb-cookie-idle",

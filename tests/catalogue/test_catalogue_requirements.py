@@ -66,7 +66,7 @@ envoy: ring-hash-header maglev-header tcp-ring-hash-source round-robin
 generic: header header-minted url tls-session-id
 haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
-haproxy: tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
+haproxy: stick-src-forwarded tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
 huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
 lighttpd: sticky round-robin
 nghttpx: cookie cookie-strict ip round-robin
