@@ -16,24 +16,23 @@ from limpet.harness.backends.fleet import Fleet
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.ground import Ground
+from limpet.harness.engine.mending import Meanwhile, Mending
 from limpet.harness.engine.pace import Pace
 from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
+from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
 
 Listener = Callable[[Control], None]
-Meanwhile = Callable[[], object] | None
-"""What a scenario does again and again while the balancer has not noticed yet; it decides itself when it had enough."""
 
 _LOOK_AGAIN = 0.02
 """Seconds between two looks at whether the balancer has noticed; later it looks less often."""
 
 
-class Deployment:
+class Deployment(Mending):
     """A target with its backends.
 
     Args:
@@ -41,9 +40,14 @@ class Deployment:
         ground: the run's resources.
         name: unique in the run.
         weights: one backend each, in order; the target's own number and weights where they are fixed.
+        wired: whether a fault proxy stands before each backend.
     """
 
-    def __init__(self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1)) -> None:
+    def __init__(
+        self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), *,
+        wired: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(wired=wired)
         self.loaded = loaded
         self.name = name
         self.offset = 0.0
@@ -58,8 +62,6 @@ class Deployment:
         self._number = 0
         self._copies = 0
         self._target: RunningTarget | None = None
-        self._first_members: tuple[Member, ...] = ()
-        self._down: set[str] = set()
         self.disturbed = False
 
     @property
@@ -117,12 +119,12 @@ class Deployment:
             for number, each in enumerate(spec.member, 1):
                 host, _, port = each.listen.rpartition(":")
                 backend = self._launch(each.name or f"b{number}", host.strip("[]"), int(port))
-                members.append(Member(backend.name, backend.host, backend.port, each.weight))
+                members.append(self._seen_as(backend, each.weight))
         else:
             weights = spec.weights or self._weights
             for weight in weights:
                 backend = self._launch(self._fresh_name())
-                members.append(Member(backend.name, backend.host, backend.port, weight))
+                members.append(self._seen_as(backend, weight))
         self._target = RunningTarget(
             self.loaded,
             keeper=self._ground.keeper,
@@ -139,6 +141,7 @@ class Deployment:
         with self._ground.timeline.patience():
             if self._target is not None:
                 self._target.stop()
+            self._close_wires()
             self._fleet.close()
 
     def copy(self, loaded: LoadedTarget) -> Deployment:
@@ -153,27 +156,6 @@ class Deployment:
     def listen(self, listener: Listener) -> None:
         """Tells every control from now on."""
         self._listeners.append(listener)
-
-    def heal(self) -> None:
-        """Revives what was killed, hung or made faulty, and restores the members that it was started with.
-
-        Raises:
-            SetupFault: one of them could not be revived; the others were.
-        """
-        problems: list[str] = []
-        for name in sorted(self._down):
-            try:
-                if self.loaded.target.backends.owner == "limpet":
-                    self._backend(name).revive()
-                else:
-                    self.target.backend_verb("revive", name)
-                self._down.discard(name)
-            except LimpetFault as err:
-                problems.append(f"{name} is still down: {err.reason}")
-        if problems:
-            raise SetupFault("; ".join(problems), where=self.loaded.target.name, do="Bring it up by hand.")
-        if self.target.members != self._first_members or not self.target.affinity_enabled:
-            self.target.apply(self._first_members)
 
     def deafen(self) -> None:
         """Tells nobody any more."""
@@ -229,17 +211,12 @@ class Deployment:
             "health", (name,), lambda each: each.health(code), value=code, settle=settle, meanwhile=meanwhile
         )
 
-    def revive(self, *names: str, meanwhile: Meanwhile = None) -> None:
-        """Heals whatever was done to the backends; a dead one comes back at its address as a new instance."""
-        self._backend_fault("revive", names, Backend.revive, up=True, meanwhile=meanwhile)
-
     # What happens to the pool.
 
     def add(self, *, weight: int = 1) -> str:
         """Starts a further backend and makes it a member; returns its name."""
         backend = self._launch(self._fresh_name())
-        member = Member(backend.name, backend.host, backend.port, weight)
-        self._apply("add", backend.name, [*self.target.members, member], up=True)
+        self._apply("add", backend.name, [*self.target.members, self._seen_as(backend, weight)], up=True)
         return backend.name
 
     def remove(self, name: str) -> None:
@@ -339,6 +316,7 @@ class Deployment:
                     self.target.backend_verb(verb, name)
                 else:
                     act(self._backend(name))
+            self._with_the_wire(verb, names)
         since = time.monotonic()
         for name in names:
             if settle:
@@ -377,24 +355,27 @@ class Deployment:
         with self._ground.timeline.patience():
             self.target.apply(members, affinity_enabled=self.target.affinity_enabled)
         rests = self._await_notice(name, up=True) if up else ()
-        self._lag()
-        self._tell(verb, begin, time.monotonic(), name, value, (*rests, "apply_settles"))
+        self._tell(verb, begin, time.monotonic(), name, value, (*rests, *self._lag()))
 
     def _balancer(self, verb: ControlVerb, act: Callable[[], None]) -> None:
         begin = time.monotonic()
         with self._ground.timeline.patience():
             act()
-        self._lag()
-        self._tell(verb, begin, time.monotonic(), rests=("apply_settles",))
+        rests = self._lag()
+        self._tell(verb, begin, time.monotonic(), rests=rests)
 
-    def _lag(self) -> None:
+    def _lag(self) -> tuple[str, ...]:
+        """Returns when the change must be in force; a balancer that began anew has to find out again who is dead."""
         self._ground.timeline.wait(self.loaded.target.timing.apply_settles.value)
+        dead = (self._down | self.cut_off) & set(self.names)
+        found = [rest for name in sorted(dead) for rest in self._await_notice(name, up=False)]
+        return ("apply_settles", *dict.fromkeys(found))
 
     def _tell(
         self, verb: ControlVerb, begin: float, done: float, name: str = "", value: float = 0.0,
-        rests: tuple[str, ...] = (),
+        rests: tuple[str, ...] = (), detail: str = "",
     ) -> None:  # fmt: skip
-        record = Control(verb=verb, t=begin, done=done, backend=name, value=value, offset=self.offset, rests_on=rests)
+        record = Control(verb, begin, done, name, value, detail, self.offset, rests)
         self.disturbed |= verb != "advance-clock"
         for listener in self._listeners:
             listener(record)

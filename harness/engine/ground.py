@@ -8,6 +8,7 @@ from pathlib import Path
 from limpet.harness.backends.redis_server import RedisServer
 from limpet.harness.backends.stock import Stock
 from limpet.harness.engine.timeline import Timeline
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.model import Backends
@@ -24,6 +25,7 @@ class Ground:
     workdir: Path
     seed: int
     redis: RedisServer
+    wires: WireMaker | None = None
 
     def store_of(self, backends: Backends) -> str:
         """The URL of the store that these backends share, "" where each has its own memory; starts what is missing.

@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limpet.harness.chaos.fault import Fault
+    from limpet.harness.chaos.nemesis import Nemesis
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
     from limpet.harness.clients.http2 import Ask, Http2Client
     from limpet.harness.clients.websocket import handshake_headers
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "harness.chaos.fault": ("Fault",),
+    "harness.chaos.nemesis": ("Nemesis",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
     "harness.clients.http2": ("Ask", "Http2Client"),
     "harness.clients.websocket": ("handshake_headers",),
@@ -111,12 +115,14 @@ __all__ = [
     "Contract",
     "Event",
     "Exchange",
+    "Fault",
     "Flight",
     "Handler",
     "HarnessFault",
     "Http2Client",
     "Inconclusive",
     "Kind",
+    "Nemesis",
     "NotCheckable",
     "Observed",
     "RawConnection",
