@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import limpet
+from limpet.harness.chaos.proxies.wires import MAKERS, Made
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
@@ -47,6 +48,7 @@ class Options:
         upgrade_to: the target that keys of the only one in ``targets`` are replayed to, None for no such thing.
         strict: a broken *should* fails too.
         jobs: how many workers share the scenarios; None for one each core.
+        proxies: what the fault proxies between balancer and backends are made of.
         command: the line that repeats this run, but for the seed.
         override: another entry point in the targets' place.
     """
@@ -61,6 +63,7 @@ class Options:
     upgrade_to: str | None = None
     strict: bool = False
     jobs: int | None = None
+    proxies: Made = "embedded"
     command: str = "limpet run"
     override: Override | None = None
 
@@ -134,7 +137,14 @@ class RunSession:
             raise UsageFault(
                 f'two behaviours have the id "{behaviour.id}"', where=" and ".join(places), do="Rename one."
             )
+        if behaviour.lengthy and self.cursory:
+            return []
         return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
+
+    @property
+    def cursory(self) -> bool:
+        """Whether the run is a look over many targets, so that what takes long is left out: nobody named anything."""
+        return not self.options.targets and not self.options.behaviours
 
     def check_names(self, *, whole: bool) -> None:
         """Sees that requirements and known deviations name behaviours that exist.
@@ -161,7 +171,9 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        self.runner = Crew(self.seed, jobs, out, self._emit, processes=self.options.jobs)
+        self.runner = Crew(
+            self.seed, jobs, out, self._emit, processes=self.options.jobs, wires=MAKERS[self.options.proxies]
+        )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(

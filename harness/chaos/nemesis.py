@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -150,22 +150,38 @@ class Nemesis:
             ) from err
         self._active.remove(inflicted)
 
-    def heal_all(self, *, settle: bool = True) -> None:
-        """Ends everything, the youngest fault first.
+    def heal_some(self, which: Sequence[Inflicted], *, settle: bool = True) -> None:
+        """Ends these faults: first what is wrong with backends and their wires, all at once, then what was changed.
 
         Raises:
             SetupFault: some could not be healed, with all of them; the others are.
         """
-        problems: list[str] = []
-        advice: list[str] = []
-        for each in reversed(self.active):
+        sick = [each for each in which if each in self._active and each.fault.spec.place in ("process", "wire")]
+        processes = [each.whom for each in sick if each.fault.spec.place == "process"]
+        wires = [(each.whom, _impairment(each.fault.kind)) for each in sick if each.fault.spec.place == "wire"]
+        with contextlib.suppress(LimpetFault):  # one by one it will be seen who does not get well
+            self._system.calm(processes, wires, settle=settle)
+            self._active = [each for each in self._active if each not in sick]
+        problems: list[SetupFault] = []
+        for each in reversed([each for each in self._active if each in which]):
             try:
                 self.heal(each, settle=settle)
             except SetupFault as err:
-                problems.append(err.what)
-                advice.append(err.do)
+                problems.append(err)
         if problems:
-            raise SetupFault("; ".join(problems), where=self._system.loaded.target.name, do="\n".join(advice))
+            raise SetupFault(
+                "; ".join(each.what for each in problems),
+                where=self._system.loaded.target.name,
+                do="\n".join(each.do for each in problems),
+            )
+
+    def heal_all(self, *, settle: bool = True) -> None:
+        """Ends everything; see `heal_some`."""
+        self.heal_some(self.active, settle=settle)
+
+    def see_noticed(self, which: Sequence[Inflicted]) -> None:
+        """Waits until the balancer knows of faults that were inflicted without waiting, or must know of them."""
+        self._system.see_noticed(*(each.whom for each in which if each.whom))
 
     def by_hand(self, inflicted: Inflicted) -> str:
         """What a person does where limpet could not: a command, or a word where there is no command."""
@@ -239,12 +255,12 @@ class Nemesis:
             "health": lambda: system.health(name, int(value), settle=settle),
         }
         acts[fault.kind]()
-        return Inflicted(fault, name, lambda settled: system.restore(name, settle=settled))
+        return Inflicted(fault, name, lambda settled: system.calm((name,), settle=settled))
 
     def _wire(self, fault: Fault, settle: bool) -> Inflicted:
         system, name, kind = self._system, fault.whom, _impairment(fault.kind)
         system.impair(name, kind, fault.value, settle=settle)
-        return Inflicted(fault, name, lambda settled: system.mend(name, kind, settle=settled))
+        return Inflicted(fault, name, lambda settled: system.calm((), ((name, kind),), settle=settled))
 
     def _pool(self, fault: Fault) -> Inflicted:
         system, name = self._system, fault.whom

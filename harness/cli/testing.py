@@ -16,6 +16,7 @@ import click
 from limpet.harness.model.errors import UsageFault
 
 if TYPE_CHECKING:
+    from limpet.harness.chaos.proxies.wires import Made
     from limpet.harness.model.events import Handler
     from limpet.harness.session import Options
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-out"), show_default=True,
               help="Where reports and histories go.")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Repeat the run of this seed.")
+@click.option("--proxies", type=click.Choice(("embedded", "toxiproxy")), default="embedded", show_default=True,
+              help="What the fault proxies before the backends are made of, where a behaviour wants any.")  # fmt: skip
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
               help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
@@ -47,6 +50,7 @@ def run(
     upgrade_to: str | None,
     out: Path,
     seed: int | None,
+    proxies: Made,
     junit: Path | None,
     suites: tuple[Path, ...],
     strict: bool,
@@ -70,6 +74,7 @@ def run(
     words += ["--profile", profile] if profile else []
     words += ["--upgrade-to", upgrade_to] if upgrade_to else []
     words += ["--strict"] if strict else []
+    words += ["--proxies", proxies] if proxies != "embedded" else []
     options = Options(
         targets=targets,
         all_targets=all_targets,
@@ -78,6 +83,7 @@ def run(
         require=require,
         out=out,
         seed=seed,
+        proxies=proxies,
         upgrade_to=upgrade_to,
         strict=strict,
         command=shlex.join(words),

@@ -63,6 +63,8 @@ class Behaviour:
         certainty: what these three do not say, in words.
         unless: why a contract that states all the fields promises nothing here ("" when it does).
         special: variants that need or touch more than the others.
+        wired: whether fault proxies are to stand between balancer and backends, where that can be.
+        lengthy: takes so long that it runs only when it is asked for; see `plan`.
     """
 
     id: str
@@ -83,6 +85,8 @@ class Behaviour:
     certainty: str = ""
     unless: Unless | None = None
     special: Mapping[str, Special] = field(default_factory=dict)
+    wired: bool = False
+    lengthy: bool = False
 
     @property
     def doc(self) -> str:
@@ -153,6 +157,8 @@ def behaviour(
     certainty: str = "",
     unless: Unless | None = None,
     special: Mapping[str, Special] | None = None,
+    wired: bool = False,
+    lengthy: bool = False,
 ) -> Callable[[F], F]:
     """Marks a test function as the check of one behaviour; see `Behaviour` for the arguments.
 
@@ -186,6 +192,8 @@ def behaviour(
             certainty=certainty,
             unless=unless,
             special=special or {},
+            wired=wired,
+            lengthy=lengthy,
         )
         setattr(test, ATTRIBUTE, spec)
         return test

@@ -22,6 +22,7 @@ from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.ledger import Emit, Ledger
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.runner import HEALING
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.engine.worker import Done, Worker, Workplace, receive, work
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished
@@ -41,12 +42,17 @@ class Crew(Ledger):
         emit: takes events, in the thread that calls `result` and `drain`.
         processes: how many workers; None for one each core. Where this process has threads already, which a fork would
             lose in mid-step, there is one worker, in this process.
+        wires: what stands before the backends of deployments that are wired; None: none can be.
     """
 
-    def __init__(self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None) -> None:
+    def __init__(
+        self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
+        wires: WireMaker | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(jobs, emit)
         self._seed = seed
         self._out = out
+        self._wires = wires
         self._processes = processes or len(os.sched_getaffinity(0))
         self._workers: list[Worker] = []
         self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -62,7 +68,7 @@ class Crew(Ledger):
         todo = [job for job in self._jobs.values() if job.settled is None]
         parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
         for number, part in enumerate(parts, 1):
-            place = Workplace(self._seed, tuple(part), self._out, f"w{number}")
+            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", self._wires)
             worker = self._fork(place) if _alone() else self._thread(place)
             self._workers.append(worker)
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)

@@ -322,8 +322,10 @@ class Deployment(Mending):
             if settle:
                 healthy = up or (verb == "health" and value < 400)
                 rests = self._await_notice(name, up=healthy, since=since, meanwhile=meanwhile)
+                self._has_noticed(name, verb, rests)
                 self._tell(verb, begin, time.monotonic(), name, value, rests)
             else:
+                self._not_waited_for(name, verb, value, since)
                 noticed = since + self.loaded.target.timing.down_noticed.value
                 self._tell(verb, begin, noticed, name, value, ("down_noticed",))
 

@@ -17,6 +17,7 @@ from limpet.harness.backends.stock import Stock
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.timeline import Timeline
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.load import LoadedTarget
@@ -29,6 +30,7 @@ class Lab:
         seed: of the run.
         targets: whose Python entry points the keeper preloads, so that a fork starts them in milliseconds.
         slots: how many scenarios may send traffic at the same time; None for one each core.
+        wires: what stands before the backends of deployments that are wired; None: none can be.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Lab:
         targets: Sequence[LoadedTarget] = (),
         *,
         slots: int | None = None,
+        wires: WireMaker | None = None,
     ) -> None:
         entries = [each.target.launch.python for each in targets if each.target.launch and each.target.launch.python]
         entries += [each.override.entry for each in targets if each.override]
@@ -53,13 +56,18 @@ class Lab:
         self.stock = Stock()
         self.redis = RedisServer(self.keeper, self.lease, self.workdir / "redis")
         self.seed = seed
+        self._wires = wires
         self._numbers = itertools.count(1)
 
-    def deployment(self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1)) -> Deployment:
+    def deployment(
+        self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1), *, wired: bool = False
+    ) -> Deployment:
         """A deployment that is not started yet."""
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
-        ground = Ground(self.keeper, self.lease, self.stock, self.timeline, self.workdir, self.seed, self.redis)
-        return Deployment(loaded, ground, name, weights)
+        ground = Ground(
+            self.keeper, self.lease, self.stock, self.timeline, self.workdir, self.seed, self.redis, self._wires
+        )
+        return Deployment(loaded, ground, name, weights, wired=wired)
 
     def close(self) -> None:
         """Ends every process and removes every file of the run but its results. Idempotent."""

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from limpet.harness.backends.backend import Backend
+from limpet.harness.engine.wires import Impairment
 from limpet.harness.engine.wiring import Wiring
 from limpet.harness.model.errors import LimpetFault, SetupFault
 from limpet.harness.model.history import ControlVerb
@@ -16,6 +17,9 @@ from limpet.harness.targets.running import RunningTarget
 Meanwhile = Callable[[], object] | None
 """What a scenario does again and again while the balancer has not noticed yet; it decides itself when it had enough."""
 
+_PLAIN = ("kill", "hang", "blackhole", "reset", "accept-close")
+"""After these a balancer that has had its time knows, even where nobody can ask it."""
+
 
 class Mending(Wiring):
     """The part of a deployment that heals."""
@@ -24,34 +28,84 @@ class Mending(Wiring):
         super().__init__(wired=wired)
         self._first_members: tuple[Member, ...] = ()
         self._down: set[str] = set()
+        self._noticed: set[str] = set()
+        self._unseen: dict[str, tuple[ControlVerb, float, float]] = {}
 
     def revive(self, *names: str, meanwhile: Meanwhile = None) -> None:
         """Heals whatever was done to the backends; a dead one comes back at its address as a new instance."""
         self._backend_fault("revive", names, Backend.revive, up=True, meanwhile=meanwhile)
 
-    def restore(self, *names: str, settle: bool = True) -> None:
-        """Revives backends that the balancer may not have missed yet, so that it may miss them late.
+    def calm(self, names: Sequence[str], wires: Sequence[tuple[str, Impairment]] = (), *, settle: bool = True) -> None:
+        """Revives backends and mends wires, some of which the balancer may not have missed yet.
 
-        Unlike after `revive` it is certain afterwards that nothing at all is wrong with them, but for their wires.
+        It may miss them late then. Unlike after `revive` it is certain afterwards that nothing at all is wrong with
+        these backends, unless a wire of theirs is left bad.
 
         Args:
-            names: whom.
+            names: whom to revive.
+            wires: which impairments to end, and of whose wire.
             settle: whether to return only when the balancer must take them for well.
 
         Raises:
-            SetupFault: one of them did not come back.
+            SetupFault: one of them did not get well; nothing is told to the history then.
         """
         begin = time.monotonic()
         with self._ground.timeline.patience():
             for name in names:
                 self._bring_back(name)
             self._with_the_wire("revive", names)
+            for name, kind in wires:
+                self._mend(name, kind)
         self._down.difference_update(names)
-        for name in names:
-            rests, done = self._surely_up(name, settle=settle)
-            self._tell("revive", begin, done, name, rests=rests)
+        concerned = tuple(dict.fromkeys((*names, *(name for name, _ in wires))))
+        missed = [name for name in concerned if name not in self._noticed]
+        self._noticed.difference_update(concerned)
+        for name in concerned:
+            self._unseen.pop(name, None)
+        timing, since = self.loaded.target.timing, time.monotonic()
+        if settle and missed:
+            self._ground.timeline.wait(timing.down_noticed.value)
+        for name in concerned:
+            rests: tuple[str, ...] = ("down_noticed",) if name in missed else ()
+            if settle:
+                rests += self._await_notice(name, up=True)
+                done = time.monotonic()
+            else:
+                done = since + timing.down_noticed.value + timing.up_noticed.value
+                rests = ("down_noticed", "up_noticed")
+            if name in names:
+                self._tell("revive", begin, done, name, rests=rests)
             if not self.impairments(name):
                 self._tell("normal", begin, done, name, rests=rests)
+            else:
+                self._tell("mend", begin, done, name)
+
+    def _has_noticed(self, name: str, verb: ControlVerb, rests: tuple[str, ...]) -> None:
+        """Keeps in mind of whose fault the balancer knows for certain: it will not miss that backend late."""
+        if verb == "revive":
+            self._noticed.discard(name)
+        elif verb in _PLAIN or not rests:
+            self._noticed.add(name)
+
+    def see_noticed(self, *names: str) -> None:
+        """Waits until the balancer knows of faults that were inflicted without waiting, or its time for that is over.
+
+        Where it says so itself the history is told, which makes the fault certain earlier than its time would.
+        """
+        for name in names:
+            if name not in self._unseen:
+                continue
+            verb, value, since = self._unseen.pop(name)
+            begin = time.monotonic()
+            rests = self._await_notice(name, up=False, since=since)
+            self._has_noticed(name, verb, rests)
+            if not rests:
+                self._tell(verb, begin, time.monotonic(), name, value)
+
+    def _not_waited_for(self, name: str, verb: ControlVerb, value: float, since: float) -> None:
+        """Keeps in mind what the balancer may not know yet, if it is to know of it at all."""
+        if verb in _PLAIN or (verb == "health" and value >= 400):
+            self._unseen[name] = verb, value, since
 
     def put_back(self, member: Member) -> None:
         """Makes a backend a member again that was removed; at the end of the list."""
@@ -82,20 +136,6 @@ class Mending(Wiring):
             self._backend(name).revive()
         else:
             self.target.backend_verb("revive", name)
-
-    def _surely_up(self, name: str, *, settle: bool) -> tuple[tuple[str, ...], float]:
-        """When a backend that is well again is certainly taken for well, and what that rests on.
-
-        A check that met the fault may fail after the fault is over. Only after the time for that is the time for
-        noticing that it is up.
-        """
-        timing, begin = self.loaded.target.timing, time.monotonic()
-        if not settle:
-            done = begin + timing.down_noticed.value + timing.up_noticed.value
-            return ("down_noticed", "up_noticed"), done
-        self._ground.timeline.wait(timing.down_noticed.value)
-        rests = self._await_notice(name, up=True)
-        return ("down_noticed", *rests), time.monotonic()
 
     @property
     @abstractmethod

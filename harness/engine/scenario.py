@@ -155,6 +155,10 @@ class Scenario(People):
         self._timeline.wait(seconds)
         self.waited += time.monotonic() - begin
 
+    def cancelled(self) -> bool:
+        """Whether the run is over before its time."""
+        return self._timeline.cancelled
+
     def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Whether the condition became true within so many real seconds."""
         deadline = time.monotonic() + timeout

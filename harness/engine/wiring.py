@@ -73,27 +73,15 @@ class Wiring(ABC):
         done = since + self.loaded.target.timing.down_noticed.value
         if settle:
             rests = self._await_notice(name, up=False, since=since)
+            self._has_noticed(name, "blackhole", rests)
             done = time.monotonic()
+        else:
+            self._not_waited_for(name, "blackhole", 0.0, since)
         self._tell("blackhole", begin, done, name, rests=rests, detail=kind)
 
-    def mend(self, name: str, kind: Impairment, *, settle: bool = True) -> None:
-        """Ends one impairment. With the last one of a backend's wire the balancer must take it for well again.
-
-        Args:
-            name: whose.
-            kind: which.
-            settle: whether to return only then.
-        """
-        begin = time.monotonic()
-        with self._ground.timeline.patience():
-            self._wire_of(name).mend(kind)
-        left = self._bad.get(name, set())
-        left.discard(kind)
-        if left:
-            self._tell("mend", begin, time.monotonic(), name, detail=kind)
-        else:
-            rests, done = self._surely_up(name, settle=settle)
-            self._tell("normal", begin, done, name, rests=rests, detail=kind)
+    def _mend(self, name: str, kind: Impairment) -> None:
+        self._wire_of(name).mend(kind)
+        self._bad.get(name, set()).discard(kind)
 
     def impairments(self, name: str) -> tuple[Impairment, ...]:
         """What is wrong with the way to this backend now."""
@@ -134,17 +122,19 @@ class Wiring(ABC):
                 wire.open()
 
     def _mend_wires(self) -> None:
-        for name, kinds in self._bad.items():
-            for kind in sorted(kinds):
-                self._wire_of(name).mend(kind)
-            kinds.clear()
+        for name in sorted(self._bad):
+            for kind in self.impairments(name):
+                self._mend(name, kind)
 
     def _close_wires(self) -> None:
         if self._wires is not None:
             self._wires.close()
 
     @abstractmethod
-    def _surely_up(self, name: str, *, settle: bool) -> tuple[tuple[str, ...], float]: ...
+    def _has_noticed(self, name: str, verb: ControlVerb, rests: tuple[str, ...]) -> None: ...
+
+    @abstractmethod
+    def _not_waited_for(self, name: str, verb: ControlVerb, value: float, since: float) -> None: ...
 
     @abstractmethod
     def _await_notice(self, name: str, *, up: bool, since: float | None = None) -> tuple[str, ...]: ...

@@ -21,6 +21,7 @@ from limpet.harness.engine.lanes import failed
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.runner import Runner
 from limpet.harness.engine.timeline import Cancelled
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.model.errors import LimpetFault
 from limpet.harness.model.events import Event, ScenarioFinished, ScenarioStarted
 
@@ -36,6 +37,7 @@ class Workplace:
     jobs: tuple[Job, ...]
     out: Path
     name: str
+    wires: WireMaker | None = None
 
 
 @dataclass
@@ -132,7 +134,7 @@ def _run(place: Workplace, channel: socket.socket) -> None:
     gc.set_threshold(20_000, 20, 20)
     loaded = list({id(job.loaded): job.loaded for job in place.jobs}.values())
     # Two slots: while one scenario waits for the balancer's answer, the other one uses the core.
-    with Lab(place.seed, loaded, slots=2) as lab:
+    with Lab(place.seed, loaded, slots=2, wires=place.wires) as lab:
         runner = Runner(lab, place.jobs, place.out, lambda event: _tell(channel, event), name=place.name)
         threading.Thread(target=_watch, args=(channel, runner), daemon=True, name="limpet-crew").start()
         runner.start()

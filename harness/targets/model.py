@@ -282,6 +282,14 @@ class Timing(Part):
     grace: Lag = Lag(value=0.0, reason="limpet's default")
 
 
+class Budget(Part):
+    """What the owner of this balancer grants it; what is not stated here is shown and judged by nobody."""
+
+    errors: float | None = Field(
+        default=None, ge=0, le=1, description="the share of requests that may fail while limpet's faults are in force"
+    )
+
+
 class Gate(Part):
     """Behaviours (globs) that must be *held* for exit 0."""
 
@@ -306,6 +314,7 @@ class Target(BaseModel):
     request: Request = Request()
     timing: Timing = Timing()
     gate: Gate = Gate()
+    budget: Budget = Budget()
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limpet.harness.chaos.fault import Fault
     from limpet.harness.chaos.nemesis import Nemesis
+    from limpet.harness.chaos.plan import STEADY, draw, perform, possible, printed
+    from limpet.harness.chaos.traffic import Traffic
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
     from limpet.harness.clients.http2 import Ask, Http2Client
     from limpet.harness.clients.websocket import handshake_headers
@@ -65,6 +67,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "harness.chaos.fault": ("Fault",),
     "harness.chaos.nemesis": ("Nemesis",),
+    "harness.chaos.plan": ("STEADY", "draw", "perform", "possible", "printed"),
+    "harness.chaos.traffic": ("Traffic",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
     "harness.clients.http2": ("Ask", "Http2Client"),
     "harness.clients.websocket": ("handshake_headers",),
@@ -110,6 +114,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "STEADY",
     "Ask",
     "Client",
     "Contract",
@@ -135,6 +140,7 @@ __all__ = [
     "SetupFault",
     "Special",
     "TargetFault",
+    "Traffic",
     "UsageFault",
     "Verdict",
     "Violation",
@@ -147,6 +153,7 @@ __all__ = [
     "cookies_in",
     "cookies_of",
     "crowd",
+    "draw",
     "draws_to_meet",
     "further_copy",
     "group_size",
@@ -158,7 +165,10 @@ __all__ = [
     "main_cookies",
     "only_clients_keep_time",
     "pass_time",
+    "perform",
     "place",
+    "possible",
+    "printed",
     "rebalanced",
     "recognises_nobody",
     "require_passed_on",

@@ -1,0 +1,148 @@
+"""Plans: several faults in time, drawn from a seed, printed before they run, and performed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from limpet.harness.chaos.fault import Fault, FaultKind
+from limpet.harness.chaos.nemesis import Inflicted, Nemesis, never
+from limpet.harness.targets.load import LoadedTarget
+
+Plan = tuple[Fault, ...]
+
+VALUES: Mapping[FaultKind, tuple[float, ...]] = {
+    "slow": (0.1, 0.4, 3.0),
+    "status": (500, 502, 503),
+    "health": (500, 503),
+    "latency": (0.05, 0.2, 0.5),
+    "jitter": (0.1, 0.4),
+    "bandwidth": (2, 20),
+    "slow-close": (0.2, 1.0),
+    "cut": (60, 150, 400),
+    "weight": (2, 5),
+    "clock": (1, 60, 3600),
+}
+"""What numbers a drawn fault may have. Delays stay below the patience of most balancers, but for one; cuts hit the head
+of an answer, the place where it ends, and its body."""
+
+STEADY: tuple[FaultKind, ...] = ("kill", "hang", "reset", "partition", "latency", "bandwidth", "cut", "blackhole")
+"""What happens to backends of itself, in any week."""
+
+
+def possible(loaded: LoadedTarget, kinds: Sequence[FaultKind], *, wired: bool) -> list[FaultKind]:
+    """Those kinds of fault that this target can have."""
+    return [kind for kind in kinds if not never(loaded, kind, wired=wired)]
+
+
+def draw(
+    rng: random.Random,
+    kinds: Sequence[FaultKind],
+    names: Sequence[str],
+    *,
+    rounds: int,
+    dwell: float = 0.6,
+    spared: int = 1,
+) -> Plan:
+    """A plan in which in each round as many faults at once come as leave somebody well.
+
+    Each lasts until it is seen to be noticed and ``dwell`` seconds more; half of them last into the next round.
+
+    Args:
+        rng: the seed's.
+        kinds: of backends and wires; at least one.
+        names: the backends.
+        rounds: how many times.
+        dwell: seconds between two rounds.
+        spared: how many backends are left in peace at any time.
+    """
+    plan: list[Fault] = []
+    busy: dict[str, int] = {}
+    deck: list[FaultKind] = []
+    for number in range(rounds):
+        free = [name for name in names if busy.get(name, -1) < number]
+        troubled = len(names) - len(free)
+        many = min(rng.choice((1, 2)), len(free), len(names) - spared - troubled)
+        for whom in rng.sample(free, max(0, many)):
+            deck = deck or rng.sample(list(kinds), len(kinds))  # each kind once before any comes again
+            kind = deck.pop()
+            rounds_long = rng.choice((1, 2))
+            busy[whom] = number + rounds_long - 1
+            value = rng.choice(VALUES.get(kind, (0.0,)))
+            plan.append(Fault(kind, whom, value, at=number * dwell, lasts=rounds_long * dwell * 0.9))
+    return tuple(plan)
+
+
+def printed(plan: Sequence[Fault]) -> str:
+    """The plan for people, a line for each fault."""
+    lines = []
+    for each in sorted(plan, key=lambda fault: fault.at):
+        lasts = f"for {each.lasts:g} s" if each.lasts else "until the end" if each.spec.healed_by else "at once over"
+        healed = f", healed by {each.spec.healed_by}" if each.spec.healed_by else ""
+        lines.append(f"{each.at:+8.1f} s  {each}, {lasts}{healed}")
+    return "\n".join(lines) or "nothing"
+
+
+@dataclass
+class _Going:
+    inflicted: Inflicted
+    until: float
+
+
+def perform(
+    plan: Sequence[Fault],
+    nemesis: Nemesis,
+    wait: Callable[[float], None],
+    told: Callable[[str], None] = lambda _: None,
+    *,
+    heal: bool = True,
+) -> list[str]:
+    """Inflicts each fault when its time has come, and heals it when its time is over.
+
+    What is to happen at the same moment does, and then is waited for together. Times are the earliest ones: what has
+    to be waited for moves the rest.
+
+    Args:
+        plan: the faults.
+        nemesis: who does it.
+        wait: lets so many real seconds pass.
+        told: takes each step in words.
+        heal: whether to end what is left in the end.
+
+    Returns:
+        Why some of them could not be inflicted, one text for each.
+
+    Raises:
+        SetupFault: one could not be inflicted, or healed.
+    """
+    begin = time.monotonic()
+    todo = sorted(plan, key=lambda fault: fault.at)
+    going: list[_Going] = []
+    impossible: list[str] = []
+    while todo or any(each.until for each in going):
+        now = time.monotonic() - begin
+        over = [each for each in going if each.until and each.until <= now]
+        for each in over:
+            told(f"heal {each.inflicted}")
+        nemesis.heal_some([each.inflicted for each in over])
+        going = [each for each in going if each not in over]
+        due = [fault for fault in todo if fault.at <= now]
+        todo = todo[len(due) :]
+        begun: list[tuple[Fault, Inflicted]] = []
+        for fault in due:
+            if reason := nemesis.why_not(fault):
+                impossible.append(f"{fault}: {reason}")
+                continue
+            told(str(fault))
+            begun.append((fault, nemesis.inflict(fault, settle=False)))
+        nemesis.see_noticed([inflicted for _, inflicted in begun])
+        now = time.monotonic() - begin
+        going += [_Going(inflicted, now + fault.lasts if fault.lasts else 0.0) for fault, inflicted in begun]
+        moments = [fault.at for fault in todo[:1]] + [each.until for each in going if each.until]
+        if moments:
+            wait(max(0.0, min(moments) - now))
+    if heal:
+        nemesis.heal_all()
+    return impossible

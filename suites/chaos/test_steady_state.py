@@ -1,0 +1,117 @@
+"""A steady state, a mixture of faults drawn from the seed, and a steady state again."""
+
+from __future__ import annotations
+
+from limpet import (
+    STEADY,
+    Exchange,
+    Inconclusive,
+    Kind,
+    Nemesis,
+    NotCheckable,
+    Observed,
+    Scenario,
+    Traffic,
+    behaviour,
+    draw,
+    draws_to_meet,
+    perform,
+    possible,
+    printed,
+)
+from limpet.harness.model.contract.stated import may, must
+
+USERS = 2
+"""For each backend, who are there from the beginning."""
+NEW = 6
+"""Who come for the first time while things go wrong."""
+ROUNDS = 3
+LEFT = 3
+"""Requests of everybody after all is healed."""
+
+
+@behaviour(
+    "chaos.steady-state",
+    fields=("reaction.unhealthy",),
+    needs=("kill",),
+    touches="backends",
+    wired=True,
+    lengthy=True,
+    certainty="The faults are drawn from the seed: every kind that the target can have is as likely as any other",
+    error_rate=1e-6,
+    budget=20_000,
+)
+def test_steady_state(s: Scenario) -> None:
+    """Several faults at once and after one another, then none: nothing beyond the contract, and all is well again."""
+    s.need_members(2)
+    kinds = possible(s.system.loaded, STEADY, wired=s.system.wired)
+    if not kinds:
+        raise NotCheckable(f"{s.system.loaded.target.name} can have none of these faults: {', '.join(STEADY)}")
+    plan = draw(s.rng, kinds, s.names, rounds=ROUNDS)
+    users = [user for group in s.pinned_to_each(USERS).values() for user in group]
+    fresh = [s.client() for _ in range(NEW)]
+    steady = [user.visit(new_connection=True) for user in users]
+    if not all(answer.ok for answer in steady):
+        raise Inconclusive("requests fail before anything was done: there is no steady state to begin with")
+    s.step(f"the plan: {'; '.join(printed(plan).splitlines())}")
+    with Nemesis(s.system) as nemesis:
+        with Traffic(s, users, newcomers=fresh) as traffic:
+            impossible = perform(plan, nemesis, s.real_wait, s.step)
+        during = list(traffic.answers)
+    for text in impossible:
+        s.observe(f"left out: {text}")
+    s.step("all is healed: everybody goes on")
+    reached = everybody_is_served(s)
+    for _ in range(LEFT):
+        for user in users:
+            with s.luck():
+                user.visit(new_connection=True)
+    errors(s, during)
+    if not must(s.contract.reaction.unhealthy, "repin"):
+        raise Observed(s.observations[-1])
+    s.decided += reached
+
+
+def errors(s: Scenario, during: list[Exchange]) -> None:
+    """The share of requests that failed while things were wrong; a violation where a budget of the target is exceeded.
+
+    Which single failure was wrong the oracle says.
+    """
+    failed = sum(not each.ok for each in during)
+    text = f"{failed} of {len(during)} requests failed while faults were in force"
+    s.observe(text)
+    allowed = s.system.loaded.target.budget.errors
+    if allowed is not None and during:
+        share = failed / len(during)
+        worst = next((each for each in during if not each.ok), None)
+        s.expect(share <= allowed, Kind.ERROR, f"{text}: {share:.1%}, and the budget is {allowed:.1%}", worst)
+
+
+def everybody_is_served(s: Scenario) -> int:
+    """New sessions reach every backend again; how many of them did. A violation where one is left out for good."""
+    wanted = set(s.names)
+    needed = {name: draws_to_meet(s, name) for name in wanted}
+    answered = 0
+    last: Exchange | None = None
+    for _ in range(max(needed.values())):
+        newcomer = s.client()
+        with s.luck():
+            last = newcomer.visit()
+        newcomer.close()
+        answered += bool(last.backend)
+        wanted.discard(last.backend)
+        if not wanted:
+            return len(needed)
+    algorithm = s.contract.algorithm
+    if answered >= max(needed.values()) and algorithm is not None and algorithm.binding and not hashes(s):
+        missing = ", ".join(sorted(wanted))
+        s.broken(Kind.STARVED, f"none of {answered} new sessions reached {missing}, with whom nothing is wrong", last)
+    else:
+        s.observe(f"{answered} new sessions reached all but {', '.join(sorted(wanted))}")
+    return len(needed) - len(wanted)
+
+
+def hashes(s: Scenario) -> bool:
+    """Whether a key alone decides: then who is new is no draw of a lot."""
+    return may(s.contract.reaction.added, "remap") or (s.contract.algorithm is not None and "hash" in
+                                                      s.contract.algorithm.allowed)  # fmt: skip
