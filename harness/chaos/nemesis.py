@@ -179,6 +179,10 @@ class Nemesis:
         """Ends everything; see `heal_some`."""
         self.heal_some(self.active, settle=settle)
 
+    def see_well(self, *, late: bool = True) -> None:
+        """Waits until the balancer takes for well whoever was healed without waiting; see `Deployment.see_well`."""
+        self._system.see_well(*self._system.names, late=late)
+
     def see_noticed(self, which: Sequence[Inflicted]) -> None:
         """Waits until the balancer knows of faults that were inflicted without waiting, or must know of them."""
         self._system.see_noticed(*(each.whom for each in which if each.whom))
@@ -243,6 +247,7 @@ class Nemesis:
         return Inflicted(fault, "", (lambda _: system.affinity(True)) if fault.kind == "affinity-off" else None)
 
     def _process(self, fault: Fault, settle: bool) -> Inflicted:
+        settle = settle and fault.kind not in ("slow", "status")  # nobody need ever take notice of these
         system, name, value = self._system, fault.whom, fault.value
         acts: Mapping[FaultKind, Callable[[], None]] = {
             "kill": lambda: system.kill(name, settle=settle),

@@ -101,8 +101,8 @@ def perform(
 ) -> list[str]:
     """Inflicts each fault when its time has come, and heals it when its time is over.
 
-    What is to happen at the same moment does, and then is waited for together. Times are the earliest ones: what has
-    to be waited for moves the rest.
+    What is to happen at the same moment does, and then is waited for together. The plan's clock stands still while the
+    balancer has not noticed yet, so that each fault lasts as long as it is to last after that.
 
     Args:
         plan: the faults.
@@ -117,32 +117,34 @@ def perform(
     Raises:
         SetupFault: one could not be inflicted, or healed.
     """
-    begin = time.monotonic()
     todo = sorted(plan, key=lambda fault: fault.at)
     going: list[_Going] = []
     impossible: list[str] = []
+    now = 0.0
     while todo or any(each.until for each in going):
-        now = time.monotonic() - begin
         over = [each for each in going if each.until and each.until <= now]
         for each in over:
             told(f"heal {each.inflicted}")
-        nemesis.heal_some([each.inflicted for each in over])
+        nemesis.heal_some([each.inflicted for each in over], settle=False)
+        nemesis.see_well(late=False)
         going = [each for each in going if each not in over]
         due = [fault for fault in todo if fault.at <= now]
         todo = todo[len(due) :]
-        begun: list[tuple[Fault, Inflicted]] = []
+        begun: list[Inflicted] = []
         for fault in due:
             if reason := nemesis.why_not(fault):
                 impossible.append(f"{fault}: {reason}")
                 continue
             told(str(fault))
-            begun.append((fault, nemesis.inflict(fault, settle=False)))
-        nemesis.see_noticed([inflicted for _, inflicted in begun])
-        now = time.monotonic() - begin
-        going += [_Going(inflicted, now + fault.lasts if fault.lasts else 0.0) for fault, inflicted in begun]
+            begun.append(nemesis.inflict(fault, settle=False))
+            going.append(_Going(begun[-1], now + fault.lasts if fault.lasts else 0.0))
+        nemesis.see_noticed(begun)
         moments = [fault.at for fault in todo[:1]] + [each.until for each in going if each.until]
         if moments:
+            begin = time.monotonic()
             wait(max(0.0, min(moments) - now))
+            now = max(min(moments), now + time.monotonic() - begin)
     if heal:
-        nemesis.heal_all()
+        nemesis.heal_all(settle=False)
+        nemesis.see_well()
     return impossible

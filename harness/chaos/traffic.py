@@ -16,6 +16,12 @@ from limpet.harness.engine.timeline import Cancelled
 _THREADS = 3
 """So many requests are under way at the same time; one that waits for a silent backend stops one of them only."""
 
+_ARRIVE = 0.25
+"""The probability with which, after a round of everybody in a thread, somebody new comes."""
+
+_CROWD = 8
+"""Users of a thread; for whoever comes then, somebody leaves. Else all would end where nothing ever goes wrong."""
+
 _LEAVING = 60.0
 """Seconds until a thread must have ended: a client's own patience, and what the machine adds to it."""
 
@@ -79,7 +85,9 @@ class Traffic:
     def _run(self, rng: random.Random, users: list[Client], fresh: list[Client]) -> None:
         try:
             while not self._stop.is_set() and not self._cancelled():
-                if fresh and rng.random() < 0.1:
+                if fresh and rng.random() < _ARRIVE:
+                    if len(users) >= _CROWD:
+                        users.remove(rng.choice(users))
                     users.append(fresh.pop())
                 for user in rng.sample(users, len(users)):
                     if self._stop.is_set() or self._cancelled():

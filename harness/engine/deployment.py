@@ -309,7 +309,7 @@ class Deployment(Mending):
         meanwhile: Meanwhile = None,
     ) -> None:
         begin = time.monotonic()
-        (self._down.difference_update if verb == "revive" else self._down.update)(names)
+        self._is_done(verb, value, names)
         with self._ground.timeline.patience():
             for name in names:
                 if self.loaded.target.backends.owner == "yours":
@@ -369,8 +369,7 @@ class Deployment(Mending):
     def _lag(self) -> tuple[str, ...]:
         """Returns when the change must be in force; a balancer that began anew has to find out again who is dead."""
         self._ground.timeline.wait(self.loaded.target.timing.apply_settles.value)
-        dead = (self._down | self.cut_off) & set(self.names)
-        found = [rest for name in sorted(dead) for rest in self._await_notice(name, up=False)]
+        found = [rest for name in sorted(self.dead) for rest in self._await_notice(name, up=False)]
         return ("apply_settles", *dict.fromkeys(found))
 
     def _tell(

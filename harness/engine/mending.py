@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from limpet.harness.backends.backend import Backend
 from limpet.harness.engine.wires import Impairment
@@ -17,8 +19,22 @@ from limpet.harness.targets.running import RunningTarget
 Meanwhile = Callable[[], object] | None
 """What a scenario does again and again while the balancer has not noticed yet; it decides itself when it had enough."""
 
+NOTICED = "noticed"
+"""The detail of a control that says only that the balancer knows of the one before it."""
+
 _PLAIN = ("kill", "hang", "blackhole", "reset", "accept-close")
 """After these a balancer that has had its time knows, even where nobody can ask it."""
+
+
+_REVIVED: tuple[ControlVerb, ...] = ("revive", "normal")
+
+
+@dataclass(frozen=True)
+class _Healed:
+    """Who was healed at ``since`` (minus infinity where the balancer had noticed): a process that was ``revived``?"""
+
+    since: float
+    revived: bool
 
 
 class Mending(Wiring):
@@ -29,7 +45,9 @@ class Mending(Wiring):
         self._first_members: tuple[Member, ...] = ()
         self._down: set[str] = set()
         self._noticed: set[str] = set()
+        self._dead: set[str] = set()
         self._unseen: dict[str, tuple[ControlVerb, float, float]] = {}
+        self._unsure: dict[str, _Healed] = {}
 
     def revive(self, *names: str, meanwhile: Meanwhile = None) -> None:
         """Heals whatever was done to the backends; a dead one comes back at its address as a new instance."""
@@ -56,29 +74,45 @@ class Mending(Wiring):
             self._with_the_wire("revive", names)
             for name, kind in wires:
                 self._mend(name, kind)
-        self._down.difference_update(names)
+        self._is_done("revive", 0.0, names)
         concerned = tuple(dict.fromkeys((*names, *(name for name, _ in wires))))
         missed = [name for name in concerned if name not in self._noticed]
         self._noticed.difference_update(concerned)
         for name in concerned:
             self._unseen.pop(name, None)
         timing, since = self.loaded.target.timing, time.monotonic()
-        if settle and missed:
-            self._ground.timeline.wait(timing.down_noticed.value)
+        done = since + timing.down_noticed.value + timing.up_noticed.value
         for name in concerned:
-            rests: tuple[str, ...] = ("down_noticed",) if name in missed else ()
-            if settle:
-                rests += self._await_notice(name, up=True)
-                done = time.monotonic()
-            else:
-                done = since + timing.down_noticed.value + timing.up_noticed.value
-                rests = ("down_noticed", "up_noticed")
+            rests = ("down_noticed", "up_noticed")
             if name in names:
                 self._tell("revive", begin, done, name, rests=rests)
-            if not self.impairments(name):
-                self._tell("normal", begin, done, name, rests=rests)
-            else:
-                self._tell("mend", begin, done, name)
+            self._tell("mend" if self.impairments(name) else "normal", begin, done, name, rests=rests)
+            revived = name in names or (name in self._unsure and self._unsure[name].revived)
+            self._unsure[name] = _Healed(since if name in missed else -math.inf, revived)
+        if settle:
+            self.see_well(*concerned)
+
+    def see_well(self, *names: str, late: bool = True) -> None:
+        """Waits until the balancer takes backends for well that were healed without waiting, or must do so.
+
+        The history is told, which makes that certain earlier than its time would.
+
+        Args:
+            names: whom; who was not healed, or is not well for another reason, is left out.
+            late: also those whose fault the balancer had not noticed: then its time for that is waited for first.
+        """
+        well = [name for name in names if name in self._unsure and name not in self._down]
+        well = [name for name in well if not self.impairments(name) and (late or self._unsure[name].since < 0)]
+        healed = {name: self._unsure.pop(name) for name in well}
+        lag = self.loaded.target.timing.down_noticed.value
+        last = max((each.since for each in healed.values()), default=-math.inf)
+        self._ground.timeline.wait(max(0.0, last + lag - time.monotonic()))
+        for name, each in healed.items():
+            begin = time.monotonic()
+            rests: tuple[str, ...] = self._await_notice(name, up=True) if name in self.names else ()
+            rests = ("down_noticed", *rests) if each.since > 0 else rests
+            for verb in _REVIVED if each.revived else _REVIVED[1:]:
+                self._tell(verb, begin, time.monotonic(), name, rests=rests, detail=NOTICED)
 
     def _has_noticed(self, name: str, verb: ControlVerb, rests: tuple[str, ...]) -> None:
         """Keeps in mind of whose fault the balancer knows for certain: it will not miss that backend late."""
@@ -100,7 +134,22 @@ class Mending(Wiring):
             rests = self._await_notice(name, up=False, since=since)
             self._has_noticed(name, verb, rests)
             if not rests:
-                self._tell(verb, begin, time.monotonic(), name, value)
+                self._tell(verb, begin, time.monotonic(), name, value, detail=NOTICED)
+
+    @property
+    def dead(self) -> set[str]:
+        """The members that now fail in a way that every balancer has to find out."""
+        return (self._dead & self._down | self.cut_off) & set(self.names)
+
+    def _is_done(self, verb: ControlVerb, value: float, names: Sequence[str]) -> None:
+        """Keeps in mind with whom something is wrong, from the moment on in which it may be."""
+        if verb == "revive":
+            self._down.difference_update(names)
+            self._dead.difference_update(names)
+            return
+        self._down.update(names)
+        if verb in _PLAIN or (verb == "health" and value >= 400):
+            self._dead.update(names)
 
     def _not_waited_for(self, name: str, verb: ControlVerb, value: float, since: float) -> None:
         """Keeps in mind what the balancer may not know yet, if it is to know of it at all."""
@@ -136,6 +185,11 @@ class Mending(Wiring):
             self._backend(name).revive()
         else:
             self.target.backend_verb("revive", name)
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The names of its members now."""
 
     @property
     @abstractmethod

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from limpet.harness.clients import Exchange, SourcePool
 from limpet.harness.engine.client import Client
 from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.mending import NOTICED
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.people import People
 from limpet.harness.engine.recipe import recipe
@@ -270,8 +271,12 @@ class Scenario(People):
     def _control(self, control: Control) -> None:
         self._recorder.add(control)
         self.controls.append(control)
+        if control.detail == NOTICED:
+            return
         number = f" {control.value:g}" if control.value else ""
-        self.steps.append(Step(control.t - self._begin, f"{control.verb} {control.backend}{number}".strip()))
+        detail = f" ({control.detail})" if control.detail else ""
+        text = f"{control.verb} {control.backend}{number}{detail}".strip()
+        self.steps.append(Step(control.t - self._begin, text))
 
 
 def _headers_of(exchange: Exchange, key: str) -> tuple[str, ...]:

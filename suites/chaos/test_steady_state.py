@@ -23,9 +23,9 @@ from limpet.harness.model.contract.stated import may, must
 
 USERS = 2
 """For each backend, who are there from the beginning."""
-NEW = 6
+NEW = 40
 """Who come for the first time while things go wrong."""
-ROUNDS = 3
+ROUNDS = 5
 LEFT = 3
 """Requests of everybody after all is healed."""
 
@@ -56,7 +56,7 @@ def test_steady_state(s: Scenario) -> None:
     s.step(f"the plan: {'; '.join(printed(plan).splitlines())}")
     with Nemesis(s.system) as nemesis:
         with Traffic(s, users, newcomers=fresh) as traffic:
-            impossible = perform(plan, nemesis, s.real_wait, s.step)
+            impossible = perform(plan, nemesis, s.real_wait)
         during = list(traffic.answers)
     for text in impossible:
         s.observe(f"left out: {text}")

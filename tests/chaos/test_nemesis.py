@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playing import play
+from playing import play, plays
 
 from limpet.harness.chaos.fault import KINDS, SPECS, Fault
 from limpet.harness.chaos.nemesis import Nemesis, by_hand, never
@@ -56,19 +57,18 @@ def test_what_is_done_to_processes_wires_and_pool_at_once_is_healed_at_once(tmp_
     assert {"revive b1", "normal b1", "normal b2", "normal b3"} <= set(seen)
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        [Fault("hang", "b1"), Fault("reset", "b2")],
-        [Fault("accept-close", "b1"), Fault("blackhole", "b2"), Fault("restart")],
-        [Fault("slow", "b1", 0.05), Fault("status", "b2", 502), Fault("health", "b3", 503), Fault("reorder")],
-        [Fault("jitter", "b1", 0.05), Fault("bandwidth", "b1", 50), Fault("slow-close", "b2", 0.1)],
-        [Fault("cut", "b1", 150), Fault("remove", "b2"), Fault("change"), Fault("clock", "", 60)],
-        [Fault("drain", "b1"), Fault("weight", "b2", 5), Fault("affinity-off")],
-    ],
-    ids=lambda faults: "+".join(each.kind for each in faults),
+TOGETHER = (
+    [Fault("hang", "b1"), Fault("reset", "b2")],
+    [Fault("accept-close", "b1"), Fault("blackhole", "b2"), Fault("restart")],
+    [Fault("slow", "b1", 0.05), Fault("status", "b2", 502), Fault("health", "b3", 503), Fault("reorder")],
+    [Fault("kill", "b3"), Fault("jitter", "b1", 0.05), Fault("bandwidth", "b1", 50), Fault("slow-close", "b2", 0.1)],
+    [Fault("cut", "b1", 150), Fault("latency", "b1", 0.05), Fault("remove", "b2"), Fault("change")],
+    [Fault("drain", "b1"), Fault("weight", "b2", 5), Fault("affinity-off"), Fault("clock", "", 60)],
+    [Fault("partition", "b1"), Fault("add"), Fault("reload")],
 )
-def test_faults_leave_a_right_balancer_right(tmp_path: Path, faults: list[Fault]) -> None:
+
+
+def under(faults: list[Fault]) -> Callable[[Scenario], None]:
     def test(s: Scenario) -> None:
         users = [s.pinned(name) for name in s.names for _ in range(2)]
         with Nemesis(s.system) as nemesis:
@@ -83,11 +83,17 @@ def test_faults_leave_a_right_balancer_right(tmp_path: Path, faults: list[Fault]
         assert everybody(s, users)
         assert everybody(s, users)
 
-    result = play(tmp_path, test, wired=True)
-    assert result.verdict is Verdict.HELD, result.reason
+    return test
 
 
-def test_every_kind_is_known_and_was_tried() -> None:
+def test_faults_that_come_together_leave_a_right_balancer_right(tmp_path: Path) -> None:
+    assert {fault.kind for faults in TOGETHER for fault in faults} == set(KINDS)
+    results = plays(tmp_path, [under(faults) for faults in TOGETHER], wired=True)
+    for faults, result in zip(TOGETHER, results, strict=True):
+        assert result.verdict is Verdict.HELD, f"{' + '.join(map(str, faults))}: {result.reason} {result.detail}"
+
+
+def test_every_kind_is_known() -> None:
     assert set(SPECS) == set(KINDS)
 
 
@@ -174,4 +180,5 @@ def test_controls_of_wires_say_what_was_done(tmp_path: Path) -> None:
     assert play(tmp_path, test, wired=True).verdict is Verdict.HELD
     assert [(each.verb, each.detail, each.value) for each in found] == [
         ("impair", "latency", 0.05), ("impair", "cut", 100_000), ("mend", "", 0), ("normal", "", 0),
+        ("normal", "noticed", 0),
     ]  # fmt: skip
