@@ -29,7 +29,8 @@ from limpet.harness.targets.running import version_of
 MARK = ".limpet-results"
 _MARK_TEXT = "This folder holds the results of a run of limpet, and the next run into it replaces them.\n"
 _OURS = (
-    "conformance.json", "summary.md", "report.html", "allure-results", "histories", "matrix.html", "matrix.json",
+    "conformance.json", "summary.md", "report.html", "allure-results", "histories", "pictures",
+    "matrix.html", "matrix.json",
 )  # fmt: skip
 
 

@@ -64,7 +64,8 @@ class Behaviour:
         unless: why a contract that states all the fields promises nothing here ("" when it does).
         special: variants that need or touch more than the others.
         wired: whether fault proxies are to stand between balancer and backends, where that can be.
-        lengthy: takes so long that it runs only when it is asked for; see `plan`.
+        lengthy: takes so long that it runs only where a target or a behaviour is named.
+        charted: what it does is worth a picture in the report, whatever comes of it.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Behaviour:
     special: Mapping[str, Special] = field(default_factory=dict)
     wired: bool = False
     lengthy: bool = False
+    charted: bool = False
 
     @property
     def doc(self) -> str:
@@ -159,6 +161,7 @@ def behaviour(
     special: Mapping[str, Special] | None = None,
     wired: bool = False,
     lengthy: bool = False,
+    charted: bool = False,
 ) -> Callable[[F], F]:
     """Marks a test function as the check of one behaviour; see `Behaviour` for the arguments.
 
@@ -194,6 +197,7 @@ def behaviour(
             special=special or {},
             wired=wired,
             lengthy=lengthy,
+            charted=charted,
         )
         setattr(test, ATTRIBUTE, spec)
         return test

@@ -104,6 +104,7 @@ def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result
         budget=job.behaviour.budget,
         sees=job.behaviour.sees,
         deviation=job.deviation,
+        charted=job.behaviour.charted,
         **more,  # type: ignore[arg-type]
     )
 

@@ -21,7 +21,7 @@ _GAP = 8.0
 _MARKS = 26.0
 _LOST = 34.0
 _FOOT = 34.0
-_MOST = 6000
+_MOST = 3000
 """Dots that are drawn; of more, good answers are thinned out evenly."""
 _LISTED = 8
 """Violations that are written out."""

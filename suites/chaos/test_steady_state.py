@@ -37,6 +37,7 @@ LEFT = 3
     touches="backends",
     wired=True,
     lengthy=True,
+    charted=True,
     certainty="The faults are drawn from the seed: every kind that the target can have is as likely as any other",
     error_rate=1e-6,
     budget=20_000,
