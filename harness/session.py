@@ -15,6 +15,7 @@ from limpet.harness.chaos.proxies.wires import MAKERS, Made
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
+from limpet.harness.engine.ground import SOAK
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
 from limpet.harness.engine.upgrade import unfit
 from limpet.harness.model.errors import UsageFault, together
@@ -49,6 +50,7 @@ class Options:
         upgrade_to: the target that keys of the only one in ``targets`` are replayed to, None for no such thing.
         strict: a broken *should* fails too.
         jobs: how many workers share the scenarios; None for one each core.
+        duration: seconds that a soak lasts.
         proxies: what the fault proxies between balancer and backends are made of.
         command: the line that repeats this run, but for the seed.
         override: another entry point in the targets' place.
@@ -65,6 +67,7 @@ class Options:
     strict: bool = False
     jobs: int | None = None
     proxies: Made = "embedded"
+    duration: float = SOAK
     command: str = "limpet run"
     override: Override | None = None
 
@@ -173,7 +176,13 @@ class RunSession:
         out = self.options.out
         prepare(out)
         self.runner = Crew(
-            self.seed, jobs, out, self._emit, processes=self.options.jobs, wires=MAKERS[self.options.proxies]
+            self.seed,
+            jobs,
+            out,
+            self._emit,
+            processes=self.options.jobs,
+            wires=MAKERS[self.options.proxies],
+            soak=self.options.duration,
         )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
@@ -196,7 +205,7 @@ class RunSession:
         runner, self.runner = self.runner, None
         runner.drain()
         runner.close()
-        results = runner.results
+        results = runner.results_so_far if interrupted else runner.results
         cut_from = runner.planned if interrupted else None
         self.judgement = judge_run(results, self.gates(results), strict=self.options.strict, cut_from=cut_from)
         self._emit(RunFinished(results, self.judgement, runner.wall, runner.waited, interrupted))

@@ -13,12 +13,30 @@ from typing import TYPE_CHECKING
 
 import click
 
+from limpet.harness.model.contract.durations import seconds, spoken
 from limpet.harness.model.errors import UsageFault
 
 if TYPE_CHECKING:
     from limpet.harness.chaos.proxies.wires import Made
     from limpet.harness.model.events import Handler
     from limpet.harness.session import Options
+
+
+def as_seconds(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """The seconds of a duration on the command line, None where none was given.
+
+    Raises:
+        click.BadParameter: it is none, or is over at once.
+    """
+    if value is None:
+        return None
+    try:
+        found = seconds(value)
+    except ValueError as err:
+        raise click.BadParameter(str(err)) from None
+    if not found:
+        raise click.BadParameter("nothing happens in no time")
+    return found
 
 
 @click.command()
@@ -35,6 +53,8 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, metavar="N", help="Repeat the run of this seed.")
 @click.option("--proxies", type=click.Choice(("embedded", "toxiproxy")), default="embedded", show_default=True,
               help="What the fault proxies before the backends are made of, where a behaviour wants any.")  # fmt: skip
+@click.option("--duration", metavar="TIME", callback=as_seconds,
+              help="How long chaos.soak goes on, such as 30m or 8h.  [default: 10s]")  # fmt: skip
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
               help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
@@ -51,6 +71,7 @@ def run(
     out: Path,
     seed: int | None,
     proxies: Made,
+    duration: float | None,
     junit: Path | None,
     suites: tuple[Path, ...],
     strict: bool,
@@ -61,6 +82,7 @@ def run(
 
     Runs every behaviour that the targets' contracts promise.
     """
+    from limpet.harness.engine.ground import SOAK
     from limpet.harness.session import Options
 
     if all_targets and targets:
@@ -74,6 +96,7 @@ def run(
     words += ["--profile", profile] if profile else []
     words += ["--upgrade-to", upgrade_to] if upgrade_to else []
     words += ["--strict"] if strict else []
+    words += ["--duration", spoken(duration)] if duration else []
     words += ["--proxies", proxies] if proxies != "embedded" else []
     options = Options(
         targets=targets,
@@ -84,6 +107,7 @@ def run(
         out=out,
         seed=seed,
         proxies=proxies,
+        duration=SOAK if duration is None else duration,
         upgrade_to=upgrade_to,
         strict=strict,
         command=shlex.join(words),

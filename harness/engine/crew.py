@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from limpet.harness.engine.ground import SOAK
 from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.ledger import Emit, Ledger
 from limpet.harness.engine.plan import Job
@@ -43,16 +44,18 @@ class Crew(Ledger):
         processes: how many workers; None for one each core. Where this process has threads already, which a fork would
             lose in mid-step, there is one worker, in this process.
         wires: what stands before the backends of deployments that are wired; None: none can be.
+        soak: seconds that a soak lasts.
     """
 
     def __init__(
         self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
-        wires: WireMaker | None = None,
+        wires: WireMaker | None = None, soak: float = SOAK,
     ) -> None:  # fmt: skip
         super().__init__(jobs, emit)
         self._seed = seed
         self._out = out
         self._wires = wires
+        self._soak = soak
         self._processes = processes or len(os.sched_getaffinity(0))
         self._workers: list[Worker] = []
         self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -68,7 +71,7 @@ class Crew(Ledger):
         todo = [job for job in self._jobs.values() if job.settled is None]
         parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
         for number, part in enumerate(parts, 1):
-            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", self._wires)
+            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", self._wires, self._soak)
             worker = self._fork(place) if _alone() else self._thread(place)
             self._workers.append(worker)
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)

@@ -101,6 +101,11 @@ class Deployment(Mending):
         return tuple(member.name for member in self.target.members)
 
     @property
+    def soak(self) -> float:
+        """Seconds that a soak of it lasts."""
+        return self._ground.soak
+
+    @property
     def shared_sessions(self) -> bool:
         """Whether its backends keep their sessions in one store."""
         return self.loaded.target.backends.sessions != "memory"

@@ -13,6 +13,9 @@ from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.targets.model import Backends
 
+SOAK = 10.0
+"""Seconds that a soak lasts where nobody says how long."""
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -26,6 +29,7 @@ class Ground:
     seed: int
     redis: RedisServer
     wires: WireMaker | None = None
+    soak: float = SOAK
 
     def store_of(self, backends: Backends) -> str:
         """The URL of the store that these backends share, "" where each has its own memory; starts what is missing.

@@ -15,7 +15,7 @@ from limpet.harness.backends.fleet import PRELOAD
 from limpet.harness.backends.redis_server import RedisServer
 from limpet.harness.backends.stock import Stock
 from limpet.harness.engine.deployment import Deployment
-from limpet.harness.engine.ground import Ground
+from limpet.harness.engine.ground import SOAK, Ground
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.engine.wires import WireMaker
 from limpet.harness.processes.keeper import Keeper
@@ -31,6 +31,7 @@ class Lab:
         targets: whose Python entry points the keeper preloads, so that a fork starts them in milliseconds.
         slots: how many scenarios may send traffic at the same time; None for one each core.
         wires: what stands before the backends of deployments that are wired; None: none can be.
+        soak: seconds that a soak lasts.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Lab:
         *,
         slots: int | None = None,
         wires: WireMaker | None = None,
+        soak: float = SOAK,
     ) -> None:
         entries = [each.target.launch.python for each in targets if each.target.launch and each.target.launch.python]
         entries += [each.override.entry for each in targets if each.override]
@@ -57,6 +59,7 @@ class Lab:
         self.redis = RedisServer(self.keeper, self.lease, self.workdir / "redis")
         self.seed = seed
         self._wires = wires
+        self._soak = soak
         self._numbers = itertools.count(1)
 
     def deployment(
@@ -65,7 +68,15 @@ class Lab:
         """A deployment that is not started yet."""
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
         ground = Ground(
-            self.keeper, self.lease, self.stock, self.timeline, self.workdir, self.seed, self.redis, self._wires
+            self.keeper,
+            self.lease,
+            self.stock,
+            self.timeline,
+            self.workdir,
+            self.seed,
+            self.redis,
+            self._wires,
+            self._soak,
         )
         return Deployment(loaded, ground, name, weights, wired=wired)
 

@@ -63,6 +63,7 @@ class Scenario(People):
         self.visible: float | None = None
         self.controls: list[Control] = []
         self.waited = 0.0
+        self.progress: Callable[[str], None] = _nobody
         self.members = system.names
         self._recorder = recorder
         self._timeline = timeline
@@ -232,6 +233,23 @@ class Scenario(People):
         """What limpet's backends received of this scenario's requests."""
         return [each for each in self.system.arrived() if self._recorder.owns(each.id)]
 
+    def conclude(self) -> Verdicts:
+        """Judges what there is so far, counts it, and forgets all of it but what was done to the system.
+
+        For scenarios that are too long to be kept. No request may be in flight, and none of the users so far may send
+        another one: whoever comes later begins without a past.
+        """
+        verdicts = self.judge()
+        self.violations += verdicts.violations
+        self.decided += verdicts.decided
+        self._recorder.forget()
+        return verdicts
+
+    def measure(self, what: str, value: float, unit: str) -> None:
+        """Notes a number that is of interest over time."""
+        now = time.monotonic()
+        self._recorder.add(Note(now, f"{what}: {value:g} {unit}", self.system.offset, f"{what}, {unit}", value))
+
     def judge(self) -> Verdicts:
         """What the oracle says to this scenario's history so far."""
         oracle = Oracle(
@@ -249,6 +267,7 @@ class Scenario(People):
         """Closes all connections."""
         for client in self._clients:
             client.close()
+        self._clients.clear()
 
     def _recipe(self) -> tuple[str, ...]:
         """How to see what no single request shows."""
@@ -277,6 +296,10 @@ class Scenario(People):
         detail = f" ({control.detail})" if control.detail else ""
         text = f"{control.verb} {control.backend}{number}{detail}".strip()
         self.steps.append(Step(control.t - self._begin, text))
+
+
+def _nobody(_text: str) -> None:
+    """Who is told of the progress of a scenario that is not part of a run."""
 
 
 def _headers_of(exchange: Exchange, key: str) -> tuple[str, ...]:

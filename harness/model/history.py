@@ -97,11 +97,13 @@ class Control(msgspec.Struct, frozen=True, tag="control", omit_defaults=True):
 
 
 class Note(msgspec.Struct, frozen=True, tag="note", omit_defaults=True):
-    """A step of the scenario in words, for the report."""
+    """A step of the scenario in words, for the report; or a number ``value`` of what is called ``measure``."""
 
     t: float
     text: str
     offset: float = 0.0
+    measure: str = ""
+    value: float = 0.0
 
 
 Record = Sent | Received | Arrived | Control | Note

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from limpet.reports.pictures.story import Band, Story
 from limpet.reports.pictures.svg import BAND, FAINT, INK, LINE, PALETTE, WRONG, Canvas, ticks
@@ -34,6 +35,8 @@ def charts(story: Story, title: str) -> str:
     added = [mark for mark in story.marks if mark.what.partition(" ")[0] == "add"]
     if added:
         panels.append(("the share of what was added, from when it came", lambda panel: _joining(panel, story)))
+    for name, values in story.measured.items():
+        panels.append((f"{name}, over time", partial(_measured, story=story, values=values)))
     rows = -(-len(panels) // 2)
     canvas = Canvas(_WIDTH, _TOP + rows * _ROW, f"{title}: numbers")
     canvas.text(16, 24, title, size=14, bold=True)
@@ -231,6 +234,14 @@ def _waits(panel: Panel, waits: Sequence[tuple[str, float]]) -> None:
     for number, (name, seconds) in enumerate(waits[:_LONGEST]):
         values[name if name not in values else f"{name} {number + 1}"] = seconds
     _bars(panel, values, "s", "failures in order", places=2)
+
+
+def _measured(panel: Panel, story: Story, values: Sequence[tuple[float, float]]) -> None:
+    x, y = panel.across(max(story.span, values[-1][0])), panel.up(1.1 * max(value for _, value in values))
+    panel.canvas.line([(x(t), y(value)) for t, value in values], PALETTE[0], width=2)
+    for t, value in values:
+        panel.canvas.circle(x(t), y(value), 2.5, PALETTE[0])
+    _shade(panel, story.bands, x)
 
 
 def _joining(panel: Panel, story: Story) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from limpet.harness.model.history import Control, ControlVerb, Received, Record, Sent
+from limpet.harness.model.history import Control, ControlVerb, Note, Received, Record, Sent
 
 _HEALS: Mapping[ControlVerb, frozenset[str]] = {
     "revive": frozenset({"kill", "hang", "blackhole", "reset", "accept-close", "slow", "status", "health", "stop"}),
@@ -62,6 +62,8 @@ class Story:
     marks: tuple[Mark, ...]
     backends: tuple[str, ...]
     span: float
+    measured: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    """What was measured now and then, by its name with its unit: seconds and value."""
 
     @property
     def clients(self) -> tuple[str, ...]:
@@ -88,6 +90,7 @@ def story_of(history: Iterable[Record]) -> Story:
         ),
         backends=tuple(sorted(named - {""}, key=_natural)),
         span=end - begin,
+        measured=_measured(records, begin),
     )
 
 
@@ -102,6 +105,14 @@ def _dots(records: Iterable[Record], begin: float) -> tuple[Dot, ...]:
             failed = bool(each.error) or each.status >= 500
             dots.append(Dot(each.id, asked.client, asked.t - begin, each.t - begin, each.backend, failed))
     return tuple(sorted(dots, key=lambda dot: dot.sent))
+
+
+def _measured(records: Iterable[Record], begin: float) -> dict[str, tuple[tuple[float, float], ...]]:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for each in records:
+        if isinstance(each, Note) and each.measure:
+            found.setdefault(each.measure, []).append((max(0.0, each.t - begin), each.value))
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def _bands(controls: Iterable[Control], begin: float, end: float) -> tuple[Band, ...]:
