@@ -5,13 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= reports/out
 ARGS   ?=
+TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint repeat selftest bench clean
+.PHONY: help run test lint repeat selftest bench wheels compose clean socketio-sticky skipper undertow
 
 help: ## this list
 	@echo "limpet: does your load balancer keep the stickiness it promises?"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@echo 'ARGS="..." goes to the command behind it: make run ARGS="--behaviour affinity.*", make test ARGS="-k cookies"'
 
 run: $(VENV)/.installed ## judge the bundled balancer in each affinity mode; results in reports/out (ARGS=--all: every bundled target)
@@ -37,9 +38,62 @@ selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on
 bench: $(VENV)/.installed-dev ## what the bundled balancer does with a second of CPU time, beside HAProxy and a proxy of aiohttp
 	@$(BIN)/python benchmarks/bench_balancers.py $(ARGS)
 
+wheels: $(VENV)/.installed ## fill container/ with what `docker build` then takes from there instead of from a network
+	@rm -rf container && mkdir -p container/wheels
+	@echo "limpet: fetching wheels and toxiproxy-server into container/"
+	@# hatchling builds limpet itself; async-timeout is what redis wants of the first patches of Python 3.11 only.
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir container/wheels . 'hatchling>=1.27' async-timeout
+	@rm -f container/wheels/limpet-*.whl
+	@if command -v toxiproxy-server >/dev/null; then cp "$$(command -v toxiproxy-server)" container/; \
+	elif command -v go >/dev/null; then GOFLAGS= CGO_ENABLED=0 GOBIN="$$PWD/container" go install $(TOXIPROXY) && mv container/server container/toxiproxy-server; \
+	else echo "limpet: there is no toxiproxy-server and no go: docker build will fetch Go"; fi
+
+compose: $(VENV)/.installed-dev ## docker-compose.yml from end to end, in an engine of its own (root on Debian)
+	@.ci/compose
+
+socketio-sticky: $(VENV)/bin/pip ## install @socket.io/sticky, so that its targets are judged too (needs Node.js and npm)
+	@$(call needs,node npm,Node.js 16 or newer with npm)
+	@echo "limpet: installing @socket.io/sticky $(SOCKETIO_STICKY)"
+	@rm -rf $(BIN)/socketio_sticky $(SOCKETIO_STICKY_HOME) && mkdir -p $(SOCKETIO_STICKY_HOME)
+	@cp $(SHARED)/socketio-sticky/package.json $(SHARED)/socketio-sticky/balancer.js $(SOCKETIO_STICKY_HOME)
+	@npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --prefix $(SOCKETIO_STICKY_HOME)
+	@$(call program,socketio_sticky,node $(abspath $(SOCKETIO_STICKY_HOME))/balancer.js)
+
+skipper: $(VENV)/bin/pip ## install Zalando Skipper, so that its targets are judged too (needs Go; builds for minutes)
+	@$(call needs,go,Go 1.23 or newer)
+	@echo "limpet: building Skipper $(SKIPPER)"
+	@rm -rf $(BIN)/skipper $(PRODUCTS)/skipper && mkdir -p $(PRODUCTS)/skipper
+	@go mod download github.com/zalando/skipper@$(SKIPPER)
+	@home=$$(go env GOMODCACHE)/github.com/zalando/skipper@$(SKIPPER) && to=$(abspath $(PRODUCTS))/skipper/skipper \
+	&& cd "$$home" && go build -ldflags '-X main.version=$(SKIPPER)' -o "$$to" ./cmd/skipper
+	@$(call program,skipper,$(abspath $(PRODUCTS))/skipper/skipper)
+
+undertow: $(VENV)/bin/pip ## install Undertow, so that its targets are judged too (needs a JDK and Maven)
+	@$(call needs,java javac mvn,a JDK of Java 11 or newer and Maven)
+	@echo "limpet: installing Undertow"
+	@rm -rf $(BIN)/undertow_balancer $(PRODUCTS)/undertow && mkdir -p $(PRODUCTS)/undertow
+	@mvn --quiet --batch-mode --file $(SHARED)/undertow/pom.xml $(MAVEN_DEPENDENCY):copy-dependencies -DoutputDirectory=$(abspath $(PRODUCTS))/undertow
+	@javac -cp '$(PRODUCTS)/undertow/*' -d $(PRODUCTS)/undertow $(SHARED)/undertow/Balancer.java
+	@$(call program,undertow_balancer,java $(JAVA_OPTIONS) -cp '$(abspath $(PRODUCTS))/undertow:$(abspath $(PRODUCTS))/undertow/*' Balancer)
+
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) reports/out limpet-out limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) container reports/out limpet-out limpet-replay limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Products that come neither as a wheel nor as a Debian package: fetched by their own language's tools, in this version,
+# into the virtual environment, where limpet looks for programs. Nothing else needs them.
+
+SHARED               := fixtures/targets/_shared
+PRODUCTS             := $(VENV)/products
+SOCKETIO_STICKY      := $(shell sed -n 's/.*"@socket.io\/sticky": "\(.*\)".*/\1/p' $(SHARED)/socketio-sticky/package.json)
+SOCKETIO_STICKY_HOME := $(PRODUCTS)/socketio-sticky
+SKIPPER              := v0.22.0
+MAVEN_DEPENDENCY     := org.apache.maven.plugins:maven-dependency-plugin:3.6.1
+# For a short life on two cores beside many others.
+JAVA_OPTIONS         := -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto
+
+needs = for one in $(1); do command -v $$one >/dev/null || { echo "limpet: make $@ needs $(2), and there is no $$one here"; exit 2; }; done
+program = printf '\#!/bin/sh\nexec %s "$$@"\n' "$(2)" >$(BIN)/$(1) && chmod +x $(BIN)/$(1) && $(BIN)/$(1) $(if $(filter skipper,$(1)),-version,--version)
 
 # Stamps: a second call installs nothing until pyproject.toml changes.
 

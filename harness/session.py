@@ -25,7 +25,7 @@ from limpet.harness.targets.bundled import startable
 from limpet.harness.targets.deviations import in_force, unknown_names
 from limpet.harness.targets.load import LoadedTarget, check_behaviours, load
 from limpet.harness.targets.override import Override
-from limpet.harness.targets.running import version_of
+from limpet.harness.targets.versions import documented_otherwise, version_of
 
 MARK = ".limpet-results"
 _MARK_TEXT = "This folder holds the results of a run of limpet, and the next run into it replaces them.\n"
@@ -113,8 +113,7 @@ class RunSession:
         return loaded
 
     def _as_asked(self, loaded: LoadedTarget) -> LoadedTarget:
-        # Most targets have none, and to know its version a balancer is started.
-        known = in_force(loaded.deviations, version_of(loaded)) if loaded.deviations else ()
+        known = in_force(loaded.deviations, version_of(loaded))
         return replace(loaded, override=self.options.override, deviations=known)
 
     def _upgraded(self, name: str) -> LoadedTarget:
@@ -230,6 +229,7 @@ class RunSession:
             product=loaded.runs,
             profile=loaded.profile,
             version=version_of(loaded),
+            documented=documented_otherwise(loaded),
             emulation=loaded.emulation,
             plays=loaded.plays,
             contract=json.dumps(loaded.contract.model_dump(mode="json", exclude_none=True), sort_keys=True),

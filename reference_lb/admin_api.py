@@ -6,6 +6,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from limpet.reference_lb.parts.protocols import HealthView
+from limpet.reference_lb.parts.records import Member
 from limpet.reference_lb.service import Service
 from limpet.reference_lb.settings.load import check_members
 from limpet.reference_lb.settings.problems import ConfigError
@@ -63,7 +65,7 @@ class AdminApi:
         return Reply(200, {"status": "ok", "healthy_members": healthy})
 
     async def _members(self, body: bytes) -> Reply:
-        await self._service.set_members(check_members(_json(body)))
+        await self._service.set_members(check_members(_json(body), groups=self._service.groups))
         return Reply(200, self._shown())
 
     async def _affinity(self, body: bytes) -> Reply:
@@ -90,18 +92,7 @@ class AdminApi:
 
     def _shown(self) -> Json:
         parts = self._service.site.parts
-        members: list[Json] = [
-            {
-                "name": member.name,
-                "host": member.host,
-                "port": member.port,
-                "weight": member.weight,
-                "drain": member.drain,
-                "healthy": parts.health_view.healthy(member),
-                "in_flight": member.in_flight,
-            }
-            for member in parts.pool.members()
-        ]
+        members: list[Json] = [_member(member, parts.health_view) for member in parts.pool.members()]
         return {
             "name": self._service.name,
             "generation": self._service.generation,
@@ -110,6 +101,25 @@ class AdminApi:
             "bindings": parts.binding_store.count(),
             "clock": {"now": parts.clock.now(), "offset": parts.clock.offset},
         }
+
+
+def _member(member: Member, view: HealthView) -> Json:
+    shown: dict[str, Json] = {
+        "name": member.name,
+        "host": member.host,
+        "port": member.port,
+        "weight": member.weight,
+        "drain": member.drain,
+        "healthy": view.healthy(member),
+        "in_flight": member.in_flight,
+    }
+    if member.servers:
+        shown["servers"] = [_server(each, view) for each in member.servers]
+    return shown
+
+
+def _server(server: Member, view: HealthView) -> Json:
+    return {"host": server.host, "port": server.port, "up": view.healthy(server)}
 
 
 def _error(status: int, text: str) -> Reply:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from limpet.reference_lb.parts.assembly import build_parts, take_over
 from limpet.reference_lb.parts.protocols import Arrange, Parts
 from limpet.reference_lb.parts.records import Member
-from limpet.reference_lb.settings.config import Config, Listener, MemberConfig
+from limpet.reference_lb.settings.config import Config, GroupConfig, Listener, MemberConfig
 from limpet.reference_lb.settings.load import load, specs
 from limpet.reference_lb.settings.problems import ConfigError, Problem
 from limpet.reference_lb.transport.checks import Checker
 from limpet.reference_lb.transport.doorway import entrance
+from limpet.reference_lb.transport.draining import Draining
 from limpet.reference_lb.transport.listening import BACKLOG, listening_socket
 from limpet.reference_lb.transport.site import Site
 from limpet.reference_lb.transport.tls import server_context
@@ -33,6 +34,11 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def asked(members: Iterable[Member]) -> list[Member]:
+    """Those that connections are made to: of groups, their servers."""
+    return [server for member in members for server in member.asked]
+
+
 class Service:
     """Every change has taken effect when its method returns. Changes are made one after the other."""
 
@@ -42,6 +48,8 @@ class Service:
         self._arrange = arrange
         self.site = Site(loop, arrange(build_parts(config)), config.timeouts, Upstreams(loop, config.timeouts.idle))
         self._checker = self._new_checker(config, self.site.parts)
+        self._draining = Draining(self.site)
+        self._draining.follow()
         self._server: asyncio.Server | None = None
         self._changing = asyncio.Lock()
         self._generation = 1
@@ -50,6 +58,11 @@ class Service:
     def name(self) -> str:
         """The balancer's name."""
         return self._config.name
+
+    @property
+    def groups(self) -> bool:
+        """Whether its members are groups of servers."""
+        return bool(self._config.pool.group)
 
     @property
     def generation(self) -> int:
@@ -66,13 +79,13 @@ class Service:
         if listener.protocol == "udp":
             return await self._start_udp(listener)
         self._server = await self.site.loop.create_server(
-            entrance(self.site, listener),
+            entrance(self.site, listener, hello=self._config.affinity.mode == "tls-session-id"),
             sock=listening_socket(listener.host, listener.port),
             backlog=BACKLOG,
             ssl=server_context(listener),
             start_serving=False,
         )
-        await self._checker.watch(self.site.parts.pool.members())
+        await self._checker.watch(asked(self.site.parts.pool.members()))
         await self._server.start_serving()
         host, port = self._server.sockets[0].getsockname()[:2]
         return Address(host, port)
@@ -80,7 +93,7 @@ class Service:
     async def _start_udp(self, listener: Listener) -> Address:
         bound = udp_socket(listener.host, listener.port)
         try:
-            await self._checker.watch(self.site.parts.pool.members())
+            await self._checker.watch(asked(self.site.parts.pool.members()))
         except BaseException:
             bound.close()
             raise
@@ -97,17 +110,19 @@ class Service:
             client.abort()
         self.site.upstreams.close()
 
-    async def set_members(self, wanted: Sequence[MemberConfig]) -> None:
+    async def set_members(self, wanted: Sequence[MemberConfig | GroupConfig]) -> None:
         """Bring the pool to the wanted list. New members are checked once before this returns."""
         async with self._changing:
             parts = self.site.parts
             change = parts.pool.apply(specs(wanted))
-            self._checker.unwatch(change.removed)
+            self._checker.unwatch(asked(change.removed))
             for member in change.removed:
                 parts.health_view.forget(member)
-                self.site.upstreams.drop(member)
+            for server in asked(change.removed):
+                self.site.upstreams.drop(server)
+            self._draining.follow()
             self._generation += 1
-            await self._checker.watch(change.added)
+            await self._checker.watch(asked(change.added))
 
     async def set_affinity(self, enabled: bool) -> None:
         """Turn stickiness on or off."""
@@ -139,22 +154,34 @@ class Service:
             after = load(before.source) if before.source is not None else before
             if after.listener != before.listener or after.admin != before.admin:
                 raise ConfigError([Problem("listener, admin", "a change of these needs a restart")], str(after.source))
+            if bool(after.pool.group) != bool(before.pool.group):
+                raise ConfigError(
+                    [Problem("pool.group", "groups instead of members need a restart")], str(after.source)
+                )
+            if (
+                "tls-session-id" in (after.affinity.mode, before.affinity.mode)
+                and after.affinity.mode != before.affinity.mode
+            ):
+                raise ConfigError(
+                    [Problem("affinity.mode", "to or from tls-session-id needs a restart")], str(after.source)
+                )
             old = self.site.parts
             new = self._arrange(build_parts(after))
             take_over(new, old)
             removed: Sequence[Member] = ()
-            if after.pool.member != before.pool.member:
-                removed = new.pool.apply(specs(after.pool.member)).removed
+            if after.pool.wanted != before.pool.wanted:
+                removed = new.pool.apply(specs(after.pool.wanted)).removed
             same_mode = after.affinity.mode == before.affinity.mode
             if same_mode and after.affinity.enabled == before.affinity.enabled:
                 new.switch.set(old.switch.enabled)
             checker = self._new_checker(after, new)
-            await checker.watch(new.pool.members())
+            await checker.watch(asked(new.pool.members()))
             self._checker.close()
             self._checker = checker
             self.site.parts, self.site.timeouts = new, after.timeouts
-            for member in removed:
-                self.site.upstreams.drop(member)
+            for server in asked(removed):
+                self.site.upstreams.drop(server)
+            self._draining.follow()
             self._config = after
             self._generation += 1
 

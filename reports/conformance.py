@@ -34,6 +34,7 @@ class TargetRecord(msgspec.Struct, frozen=True):
     """One target. ``contract`` is the merged contract that it was judged by, as JSON.
 
     ``product`` and ``version`` are what ran, ``plays`` the product that it was judged as where that is another one.
+    ``documented`` is the version whose documentation was read, where that is not about ``version``.
     """
 
     name: str
@@ -46,6 +47,7 @@ class TargetRecord(msgspec.Struct, frozen=True):
     rows: tuple[RowRecord, ...]
     contract: msgspec.Raw
     plays: str = ""
+    documented: str = ""
 
 
 class Conformance(msgspec.Struct, frozen=True):
@@ -112,7 +114,7 @@ def _target(section: Section) -> TargetRecord:
     )
     return TargetRecord(
         info.name, info.title, info.product, info.version, info.profile, info.emulation, section.summary, rows,
-        _contract(info), info.plays,
+        _contract(info), info.plays, info.documented,
     )  # fmt: skip
 
 

@@ -93,6 +93,11 @@ class Product(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(each.info.version for each in self.modes if each.info.version))
 
     @property
+    def told(self) -> str:
+        """These, each with the version of the documentation where that is another one."""
+        return ", ".join(dict.fromkeys(each.info.told for each in self.modes if each.info.version))
+
+    @property
     def controls(self) -> tuple[Mode, ...]:
         """Its modes that are not sticky."""
         return tuple(each for each in self.modes if each.control)

@@ -44,6 +44,7 @@ class ColumnRecord(msgspec.Struct, frozen=True):
     counts: dict[Verdict, int]
     seconds: float | None
     again: str
+    documented: str = ""
 
 
 class MatrixRecord(msgspec.Struct, frozen=True):
@@ -117,6 +118,7 @@ def _column(mode: Mode, seed: int) -> ColumnRecord:
     return ColumnRecord(
         info.name, info.title, info.product, info.version, info.profile, info.plays, mode.affinity, mode.control,
         mode.counts, None if mode.span is None else round(mode.span.seconds, 3), reproduction(mode, seed),
+        info.documented,
     )  # fmt: skip
 
 

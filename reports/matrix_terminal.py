@@ -104,7 +104,7 @@ def _width(mode: Mode) -> int:
 
 def _show_chunk(voice: Voice, matrix: Matrix, chunk: _Chunk, names: int, verbosity: int) -> None:
     voice.blank()
-    voice.say(f"{chunk.product.title} {', '.join(chunk.product.versions)}", style="bold underline")
+    voice.say(f"{chunk.product.title} {chunk.product.told}", style="bold underline")
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, expand=False)
     table.add_column("", width=names, overflow="fold")
     for mode, width in zip(chunk.modes, chunk.widths, strict=True):

@@ -108,6 +108,8 @@ class TerminalReport:
         count = len(plan.targets)
         targets = "1 target" if count == 1 else f"{count} targets"
         self._voice.say(f"limpet {plan.version}: {plan.planned} scenarios on {targets}, seed {plan.seed}")
+        for told in dict.fromkeys(f"{one_line(each.product)} {each.told}" for each in plan.targets if each.documented):
+            self._voice.say(told)
         if self._is_live:
             self._live = Live(
                 get_renderable=self._progress,

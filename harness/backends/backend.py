@@ -14,8 +14,7 @@ from limpet.harness.backends.recorder import HistoryTail
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.history import Arrived
 from limpet.harness.processes import table
-from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.process import Process
+from limpet.harness.processes.process import Process, Starter
 from limpet.harness.processes.waiting import NotYet, wait_until
 
 PATIENCE = 30.0
@@ -28,7 +27,7 @@ class Backend:
     Thread-safe: commands to one backend run one after the other.
     """
 
-    def __init__(self, keeper: Keeper, options: BackendOptions, log: Path) -> None:
+    def __init__(self, keeper: Starter, options: BackendOptions, log: Path) -> None:
         if options.control is None or options.history is None:
             raise ValueError("a backend of a fleet has a control socket and a history file")
         self._keeper = keeper

@@ -149,7 +149,11 @@ class Connection(asyncio.Protocol):
         if self._half_closed:
             transport.close()
             return
-        transport.write_eof()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:  # TLS says goodbye when it is closed
+            transport.close()
+            return
         asyncio.get_running_loop().call_later(LAST_WORDS, transport.close)
 
     def reset(self) -> None:

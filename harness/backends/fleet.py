@@ -36,7 +36,7 @@ class Fleet:
         self._lease = lease
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._backends: dict[str, Backend] = {}
+        self._backends: dict[tuple[str, int], Backend] = {}
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -48,6 +48,7 @@ class Fleet:
         self,
         name: str,
         *,
+        number: int = 0,
         protocol: Protocol = "http",
         host: str | None = None,
         port: int | None = None,
@@ -60,8 +61,9 @@ class Fleet:
         """Start a backend, and return when it answers.
 
         Args:
-            name: unique in this fleet.
-            protocol: "http", "tcp" or "udp".
+            name: how it calls itself.
+            number: unique in this fleet together with the name: several backends may bear one.
+            protocol: "http", "tcp", "tls" or "udp".
             host: its address; None: the next free one of the lease.
             port: None: the next free one of the lease.
             token: opens its history over HTTP; "" keeps that closed.
@@ -85,20 +87,21 @@ class Fleet:
             sessions=sessions,
             space=space,
         )
+        key = name, number
         if host is None and port is None and self._stock is not None:
             with self._lock:
-                if name in self._backends:
+                if key in self._backends:
                     raise HarnessFault("there is a backend of this name already", where=name)
                 idle = self._stock.take(options)
                 if idle is not None:
-                    self._backends[name] = idle
+                    self._backends[key] = idle
                     return idle
         if host is None or port is None:
             leased = self._lease.next_endpoint()
             options = replace(options, host=host or leased[0], port=port or leased[1])
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            if name in self._backends:
+            if key in self._backends:
                 raise HarnessFault("there is a backend of this name already", where=name)
             stem = f"{next(self._numbers)}-{re.sub(r'[^A-Za-z0-9_.-]', '_', name)[:60]}"
             base = self._directory.absolute() / f"backend-{stem}"
@@ -106,13 +109,13 @@ class Fleet:
                 options, history=base.with_name(base.name + ".jsonl"), control=base.with_name(base.name + ".sock")
             )
             backend = Backend(self._keeper, options, base.with_name(base.name + ".log"))
-            self._backends[name] = backend
+            self._backends[key] = backend
         try:
             backend.launch()
         except BaseException:
             backend.stop()
             with self._lock:
-                del self._backends[name]
+                del self._backends[key]
             raise
         return backend
 

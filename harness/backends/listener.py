@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 
@@ -38,8 +39,11 @@ def listen(host: str, port: int) -> socket.socket:
 class Listener:
     """Accepts connections, or stops to and fills the backlog so that connects time out."""
 
-    def __init__(self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol], secure: ssl.SSLContext | None = None
+    ) -> None:
         self._socket = listening
+        self._secure = secure
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
@@ -80,9 +84,9 @@ class Listener:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._protocol, connection)
+            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._secure)
         except OSError:
-            connection.close()  # reset before it was ours
+            connection.close()  # reset before it was ours, or no handshake
 
     def swallow(self) -> None:
         """Stop accepting and fill the backlog: the kernel then drops each new SYN, and connects time out.

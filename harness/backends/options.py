@@ -11,7 +11,8 @@ from typing import Literal
 
 from limpet.harness.model.errors import UsageFault
 
-Protocol = Literal["http", "tcp", "udp"]
+Protocol = Literal["http", "tcp", "tls", "udp"]
+"""What a backend speaks: tls is the echo protocol of tcp inside of TLS."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def parse(arguments: Sequence[str]) -> BackendOptions:
     parser = argparse.ArgumentParser(prog="limpet-backend", allow_abbrev=False)
     parser.add_argument("--name", required=True)
     parser.add_argument("--listen", required=True)
-    parser.add_argument("--protocol", choices=("http", "tcp", "udp"), default="http")
+    parser.add_argument("--protocol", choices=("http", "tcp", "tls", "udp"), default="http")
     parser.add_argument("--history", type=Path)
     parser.add_argument("--control", type=Path)
     parser.add_argument("--token", default="")

@@ -17,6 +17,7 @@ from limpet.harness.backends.faults import Command, Report
 from limpet.harness.backends.http1 import HttpConnection
 from limpet.harness.backends.listener import Listener
 from limpet.harness.backends.state import BackendState
+from limpet.harness.backends.tls import server_context
 from limpet.harness.model.errors import LimpetFault
 
 PATIENCE = 2.0
@@ -32,7 +33,8 @@ class BackendServer:
         self.state = state
         self._datagrams = Datagrams(state, datagrams) if datagrams is not None else None
         kind = HttpConnection if state.options.protocol == "http" else EchoConnection
-        self._listener = Listener(listening, lambda: kind(state))
+        secure = server_context() if state.options.protocol == "tls" else None
+        self._listener = Listener(listening, lambda: kind(state), secure)
         self._control: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:

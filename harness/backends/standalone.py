@@ -68,7 +68,7 @@ def serve_standalone(
         name: how the backend calls itself.
         token: opens the history over HTTP; None makes one up and prints it.
         history: file to which each request is appended as a JSON line.
-        protocol: "http", "tcp" or "udp".
+        protocol: "http", "tcp", "tls" or "udp".
         allow_remote: whether an address beyond loopback is wanted.
         sessions: URL of a Redis server that keeps its sessions; all backends with the same one share them. "": its own
             memory.

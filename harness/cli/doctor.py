@@ -26,6 +26,7 @@ class Found:
 
     program: Program
     version: str = ""
+    documented: str = ""
     targets: list[str] = field(default_factory=list)
     rows: int = 0
 
@@ -80,7 +81,7 @@ def examine() -> Examination:
     from limpet.harness.model.errors import UsageFault
     from limpet.harness.targets.installed import program
     from limpet.harness.targets.load import load, names
-    from limpet.harness.targets.running import version_of
+    from limpet.harness.targets.versions import documented_otherwise, version_of
 
     checks = list(behaviours())
     programs: dict[tuple[str, str, str], Found] = {}
@@ -99,6 +100,8 @@ def examine() -> Examination:
             # Asked once: some programs take long to say it.
             version = version_of(loaded) if not needed.reason else ""
             entry = programs[needed.name, needed.path, needed.reason] = Found(needed, version)
+        if not needed.reason:
+            entry.documented = entry.documented or documented_otherwise(loaded)
         entry.targets.append(loaded.target.name)
         entry.rows += rows
         everything.targets += 1
@@ -141,6 +144,8 @@ def show(found: Examination) -> None:
     for each in here:
         own = each.program.name == BUNDLED
         version = each.version or "its version is unknown"
+        if each.documented:
+            version += f" (judged by the documentation of {each.documented})"
         place = "" if own else f"  {each.program.path}"
         click.echo(f"  {_mark(True)} {each.program.name:<{width}}  {_concerns(each)}, {version}{place}")
     if gone:
@@ -189,6 +194,7 @@ class _ProgramRecord(msgspec.Struct):
     install: str
     targets: list[str]
     rows: int
+    documented: str
 
 
 class _OfferRecord(msgspec.Struct):
@@ -217,7 +223,7 @@ def _document(found: Examination) -> _Document:
         [
             _ProgramRecord(
                 each.program.name, each.here, each.version, each.program.path, each.program.reason,
-                each.program.install, each.targets, each.rows,
+                each.program.install, each.targets, each.rows, each.documented,
             )
             for each in found.programs
         ],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 import limpet
-from limpet.harness.cli import doctor, matrix, selftest, serving, showing, testing
+from limpet.harness.cli import doctor, matrix, replaying, selftest, serving, showing, testing
 from limpet.harness.model.errors import HarnessFault, LimpetFault
 from limpet.harness.model.verdict import ExitCode
 
@@ -29,14 +29,15 @@ class _InOrder(click.Group):
 def commands() -> None:
     """Does your load balancer keep the stickiness it promises?
 
-    Exit codes of run, matrix and selftest: 0 every checked promise held, and all that is required; 1 a promise is
-    broken; 2 wrong usage or configuration; 3 the target could not be set up; 4 limpet itself failed; 5 nothing was
+    Exit codes of run, replay, matrix and selftest: 0 every checked promise held, and all that is required; 1 a promise
+    is broken; 2 wrong usage or configuration; 3 the target could not be set up; 4 limpet itself failed; 5 nothing was
     checked, something required is undecided, or the run was interrupted.
     """
 
 
 for command in (
-    *testing.COMMANDS, *matrix.COMMANDS, *doctor.COMMANDS, *selftest.COMMANDS, *showing.COMMANDS, *serving.COMMANDS,
+    *testing.COMMANDS, *replaying.COMMANDS, *matrix.COMMANDS, *doctor.COMMANDS, *selftest.COMMANDS, *showing.COMMANDS,
+    *serving.COMMANDS,
 ):  # fmt: skip
     commands.add_command(command)
 

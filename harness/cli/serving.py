@@ -37,7 +37,7 @@ def _option(name: str) -> str:
 @click.option("--name", default="backend", show_default=True, help="How it calls itself in its responses.")
 @click.option("--token", metavar="T", help="Opens its history over HTTP at /_limpet/history. Default: a fresh one.")
 @click.option("--history", type=click.Path(path_type=Path), metavar="FILE", help="Where its history goes.")
-@click.option("--protocol", type=click.Choice(["http", "tcp", "udp"]), default="http", show_default=True)
+@click.option("--protocol", type=click.Choice(["http", "tcp", "tls", "udp"]), default="http", show_default=True)
 @click.option("--sessions", metavar="URL", default="", help="Keep sessions in this Redis server, such as "
               "redis://127.0.0.1:6379, which backends share. Default: in its own memory.")  # fmt: skip
 @click.option("--allow-remote", is_flag=True, help="Listen on an address that other machines can reach.")

@@ -171,7 +171,7 @@ def judge_for(options: Options, told: Sequence[Handler], *, suites: Sequence[Pat
         "-pno:cacheprovider",
         "-plimpet.harness.plugin",
     ]
-    with _own_environment(), _terminated_as_interrupted():
+    with _own_environment(), terminated_as_interrupted():
         try:
             code = pytest.main(arguments, plugins=[face])
         finally:
@@ -209,7 +209,7 @@ def _set(values: dict[str, str | None]) -> None:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does: everything is taken apart, and what is known is reported."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

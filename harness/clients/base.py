@@ -58,6 +58,7 @@ class Endpoint:
         ca: PEM file with what a certificate must lead back to; "" for what this machine trusts.
         tls_version: the one version of TLS that clients speak, such as ``TLSv1.2``; "" for any.
         proxy_protocol: the version of the PROXY header with which each connection begins; "" for none.
+        tls: with scheme tcp, whether the backends speak TLS inside of its connections.
     """
 
     host: str
@@ -68,6 +69,12 @@ class Endpoint:
     ca: str = ""
     tls_version: Literal["", "TLSv1.2", "TLSv1.3"] = ""
     proxy_protocol: Literal["", "v1", "v2"] = ""
+    tls: bool = False
+
+    @property
+    def secure(self) -> bool:
+        """Whether a connection begins with a TLS handshake."""
+        return self.tls or self.scheme == "https"
 
     @property
     def authority(self) -> str:

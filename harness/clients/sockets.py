@@ -178,7 +178,7 @@ def open_stream(
     resume: ssl.SSLSession | None = None,
     protocol: str = "http/1.1",
 ) -> Stream:
-    """A connected stream, TLS included when the endpoint's scheme is https.
+    """A connected stream, TLS included where the endpoint is secure.
 
     Args:
         endpoint: where to.
@@ -187,7 +187,7 @@ def open_stream(
         source_port: a fixed local port, None for an ephemeral one.
         carried: the address that the PROXY header tells, "" for its own; only where the endpoint wants such a header.
         resume: the TLS session to go on with.
-        protocol: what is spoken inside of TLS.
+        protocol: what is spoken inside of TLS; see `tls_context`.
 
     Raises:
         SetupFault: this machine is to blame.
@@ -205,7 +205,7 @@ def open_stream(
             local = local_name(sock)
             who = (carried or local[0], local[1])
             sock.sendall(proxy_header(endpoint.proxy_protocol, who, sock.getpeername()[:2]))
-        if endpoint.scheme != "https":
+        if not endpoint.secure:
             return sock
         context = tls_context(endpoint, protocol)
         sock.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -226,7 +226,7 @@ def tls_context(endpoint: Endpoint, protocol: str = "http/1.1") -> ssl.SSLContex
 
     Args:
         endpoint: whom it must prove to be, and by what.
-        protocol: what is spoken inside (ALPN).
+        protocol: what is spoken inside (ALPN); "" for none, and then tickets are refused, so that a session has an id.
 
     Raises:
         SetupFault: the endpoint's CA file cannot be used.
@@ -256,7 +256,10 @@ def _context(verify: bool, ca: str, changed: int, version: str, protocol: str) -
         context.verify_mode = ssl.CERT_NONE
     if version:
         context.minimum_version = context.maximum_version = ssl.TLSVersion[version.replace(".", "_")]
-    context.set_alpn_protocols([protocol])
+    if protocol:
+        context.set_alpn_protocols([protocol])
+    else:
+        context.options |= ssl.OP_NO_TICKET
     context.sslsocket_class = DeadlineTLSSocket
     return context
 
@@ -285,6 +288,15 @@ def reset(sock: socket.socket) -> None:
     """Close with RST instead of FIN."""
     with contextlib.suppress(OSError):  # the peer was faster: nothing is left to reset
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def part(sock: Stream) -> None:
+    """Close with FIN; TLS says goodbye before, without which its server would forget the session."""
+    if isinstance(sock, DeadlineTLSSocket):
+        sock.settimeout(0)
+        with contextlib.suppress(OSError, ValueError):  # nobody waits for the answer
+            sock.unwrap()
     sock.close()
 
 

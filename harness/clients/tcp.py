@@ -9,11 +9,25 @@ from __future__ import annotations
 import time
 
 from limpet.harness.clients.base import Endpoint, Exchange, Failure, Recorder, record_received
-from limpet.harness.clients.sockets import Stream, blame, connection_id, local_name, open_stream, reset
+from limpet.harness.clients.sockets import (
+    DeadlineTLSSocket,
+    Stream,
+    blame,
+    connection_id,
+    local_name,
+    open_stream,
+    part,
+    reset,
+)
+from limpet.harness.clients.tls_sessions import TlsSessions
 from limpet.harness.clients.wire import Malformed
 from limpet.harness.model.history import Header, Sent
+from limpet.harness.model.oracle.carried import TLS_SESSION
 
 MAX_LINE = 4096
+SESSION = TLS_SESSION
+RESUMED = "tls-resumed"
+"""Beside `SESSION` among the headers of an answer: whether the handshake went on with the session that was offered."""
 
 
 class TcpClient:
@@ -29,6 +43,7 @@ class TcpClient:
         timeout: seconds that a whole exchange may take, connecting included.
         keep: keep the connection between asks; False opens a new one for each.
         same_port: every new connection comes from the port of the first one, which is ended by RST for that.
+        sessions: the user's TLS session, where the endpoint speaks TLS; None for one that is never gone on with.
     """
 
     def __init__(
@@ -42,6 +57,7 @@ class TcpClient:
         timeout: float = 10.0,
         keep: bool = True,
         same_port: bool = False,
+        sessions: TlsSessions | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.name = name
@@ -50,6 +66,9 @@ class TcpClient:
         self.keep = keep
         self._source_port = source_port
         self._same_port = same_port
+        self._sessions = sessions
+        self._offered: tuple[Header, ...] = ()
+        self._shaken: tuple[Header, ...] = ()
         self._recorder = recorder
         self._sock: Stream | None = None
         self._id = ""
@@ -102,6 +121,7 @@ class TcpClient:
             source=self._local[0],
             method="TCP",
             path="",
+            headers=self._offered,
             offset=self._recorder.offset(),
             port=self._local[1],
             note=note,
@@ -112,7 +132,7 @@ class TcpClient:
                 raise failed
             line = self._exchange(identity, hold, begun + self.timeout)
             words = answer_words(line, identity)
-            headers = (("Peer", words[2]),)
+            headers = (("Peer", words[2]), *self._shaken)
         except (OSError, EOFError, Malformed) as err:
             error, detail = blame(err)
         exchange = record_received(
@@ -134,7 +154,7 @@ class TcpClient:
         if self._same_port:
             self.reset()
         elif self._sock is not None:
-            self._sock.close()
+            part(self._sock)
             self._sock = None
 
     def reset(self) -> None:
@@ -153,12 +173,25 @@ class TcpClient:
         if self._sock is None:
             self._placed = time.monotonic()
             self._id, self._local = connection_id(), (self.source or "", self._source_port or 0)
+            offered = self._sessions.offered if self._sessions is not None else None
+            self._offered = ((SESSION, offered.id.hex()),) if offered is not None else ()
             self._sock = open_stream(
-                self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline
-            )
+                self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline,
+                resume=offered, protocol="",
+            )  # fmt: skip
+            if isinstance(self._sock, DeadlineTLSSocket):
+                self._shake(self._sock)
             self._local = local_name(self._sock)
             if self._same_port:
                 self._source_port = self._local[1]
+
+    def _shake(self, sock: DeadlineTLSSocket) -> None:
+        """Notes what the handshake said."""
+        session, reused = sock.session, sock.session_reused
+        named = ((SESSION, session.id.hex()),) if session is not None and sock.version() == "TLSv1.2" else ()
+        self._shaken = (*named, (RESUMED, "yes" if reused else "no"))
+        if self._sessions is not None:
+            self._sessions.keep(session)
 
     def _exchange(self, identity: str, hold: float | None, deadline: float) -> bytes:
         assert self._sock is not None

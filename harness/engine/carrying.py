@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from limpet.harness.clients import Exchange
+from limpet.harness.clients.tls_sessions import TlsSessions
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.stated import must
 from limpet.harness.model.cookies import Jar, SetCookie, parse_set_cookie
@@ -47,6 +48,7 @@ class Carrying:
         self._header = contract.header if contract.affinity == "header" else None
         self._url = contract.url if contract.affinity == "url" else None
         self._learns = keeps and is_minted(contract)
+        self.sessions = TlsSessions() if keeps and contract.affinity == "tls-session-id" else None
         self.carries = self._header is not None or self._url is not None
         self.value = own if keeps and self.carries and not is_minted(contract) else ""
         self._in_query = self._url is not None and self._url.query is not None

@@ -117,7 +117,7 @@ class Client:
         if endpoint.scheme == "tcp":
             self._tcp = TcpClient(
                 endpoint, recorder, name=name, source=source, source_port=port, timeout=manners.timeout, keep=keep,
-                same_port=flow,
+                same_port=flow, sessions=self._carrying.sessions,
             )  # fmt: skip
         elif endpoint.scheme == "udp":
             self._tcp = UdpClient(
@@ -149,6 +149,8 @@ class Client:
         """The value of the affinity cookie, header or URL id that it would send now; "" without one."""
         if self._carrying.carries:
             return self._carrying.value if self._frozen_key is None else self._frozen_key
+        if self._carrying.sessions is not None:
+            return self._carrying.sessions.id
         wanted = cookie_names(self.contract)
         if wanted is None:
             return ""
@@ -167,6 +169,8 @@ class Client:
         """From now on it sends the cookies (or other key) of this moment for ever: whatever is set or expires."""
         self._frozen = self.cookie_header()
         self._frozen_key = self.key if self._carrying.carries else None
+        if self._carrying.sessions is not None:
+            self._carrying.sessions.freeze()
 
     def visit(
         self,
@@ -312,10 +316,19 @@ class Client:
             cookies=sent, carry=tuple(sent),
         )  # fmt: skip
 
-    def another(self, *, source: str | None = None, port: int | None = None) -> Client:
-        """The same user (name, jar) with a further connection, also from another address, or from a chosen port."""
+    def another(
+        self, *, source: str | None = None, port: int | None = None, tls_version: Literal["", "TLSv1.2", "TLSv1.3"] = ""
+    ) -> Client:
+        """The same user (name, jar) with a further connection.
+
+        Args:
+            source: another address to come from.
+            port: the port to come from.
+            tls_version: the one version of TLS that it speaks; "" for the endpoint's own.
+        """
+        endpoint = replace(self.endpoint, tls_version=tls_version) if tls_version else self.endpoint
         twin = Client(
-            contract=self.contract, endpoint=self.endpoint, recorder=self._recorder, name=self.name,
+            contract=self.contract, endpoint=endpoint, recorder=self._recorder, name=self.name,
             source=source or self.source, now=self._now, headers=self._headers, manners=self._manners,
             identify=self._identify, cookies=False, carrying=self._carrying, port=port,
         )  # fmt: skip

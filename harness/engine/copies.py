@@ -14,7 +14,6 @@ from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.verdict import Step
-from limpet.harness.model.violation import Kind
 from limpet.harness.targets.load import LoadedTarget
 
 
@@ -112,25 +111,34 @@ def further_copy(scenario: Scenario, loaded: LoadedTarget) -> Iterator[Scenario]
         deployment.stop()
 
 
-@contextmanager
-def _beside(scenario: Scenario, deployment: Deployment) -> Iterator[Scenario]:
+def child_of(scenario: Scenario, deployment: Deployment, name: str, *, seed: str, cast: str = "") -> Scenario:
+    """A scenario within this one, on another deployment, with a history of its own beside this one's.
+
+    Args:
+        scenario: whose part it is.
+        deployment: a started one.
+        name: unique among its children; part of the file's name and of its requests' ids.
+        seed: what its luck is drawn from.
+        cast: whose personas play, "" for the same as in the run's other scenarios.
+    """
     main = scenario._recorder
-    scenario._copies += 1
-    name = f"copy{scenario._copies}"  # not the deployment's own, which tells how busy the machine was
     recorder = HistoryRecorder(
         main.path.with_name(f"{main.path.stem}-{name}.jsonl"),
         f"{main._prefix}{name}",
         lambda: deployment.offset,
         deployment.pace,
     )
-    child = Scenario(
-        deployment,
-        recorder,
-        scenario._timeline,
-        seed=f"{scenario._seed}/{name}",
-        cast=scenario._cast,
-        variant=scenario.variant,
+    return Scenario(
+        deployment, recorder, scenario._timeline, seed=seed, cast=cast or scenario.cast, variant=scenario.variant
     )
+
+
+@contextmanager
+def _beside(scenario: Scenario, deployment: Deployment) -> Iterator[Scenario]:
+    scenario._copies += 1
+    name = f"copy{scenario._copies}"  # not the deployment's own, which tells how busy the machine was
+    child = child_of(scenario, deployment, name, seed=f"{scenario._seed}/{name}")
+    recorder = child.recorder
     try:
         yield child
     finally:
@@ -145,8 +153,8 @@ def _beside(scenario: Scenario, deployment: Deployment) -> Iterator[Scenario]:
 
 def _absorb(scenario: Scenario, child: Scenario) -> None:
     """What was found on a copy counts for the scenario that made it."""
-    if not child.system.target.alive():
-        child.broken(Kind.ERROR, f"the copy's process ended; its last lines: {child.system.target.last_lines()}")
+    child.note_end(child.system, "copy")
+    scenario.endings += child.endings
     verdicts = child.judge()
     scenario.violations += [*child.violations, *verdicts.violations]
     scenario.decided += verdicts.decided
@@ -173,7 +181,6 @@ def try_to_start(scenario: Scenario, loaded: LoadedTarget) -> Start:
     deployment = scenario.system.copy(loaded)
     launch = loaded.target.launch
     patience = launch.ready_timeout if launch is not None else 0.0
-    begin = time.monotonic()
     try:
         deployment.start()
         return Start(False, None, deployment.target.last_lines())
@@ -181,7 +188,7 @@ def try_to_start(scenario: Scenario, loaded: LoadedTarget) -> Start:
         code = deployment.target.exit_code()
         if code is None:
             raise  # it was never launched
-        if time.monotonic() - begin >= patience or code <= 0:
+        if time.monotonic() - deployment.launched >= patience or code <= 0:
             # Ended by limpet, which lost its patience: the balancer refused nothing.
             raise Inconclusive(err.reason) from err
         return Start(True, code, deployment.target.last_lines())

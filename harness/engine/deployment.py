@@ -6,22 +6,23 @@ back from the balancer, or else when the time has passed that the target says it
 
 from __future__ import annotations
 
-import secrets
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from limpet.harness.backends.backend import Backend
-from limpet.harness.backends.fleet import Fleet
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.mending import Meanwhile, Mending
 from limpet.harness.engine.pace import Pace
 from limpet.harness.engine.reaching import endpoint_of
+from limpet.harness.engine.servers import Servers
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
+from limpet.harness.targets import contained
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
@@ -53,16 +54,15 @@ class Deployment(Mending):
         self.offset = 0.0
         self.sources = SourcePool(f"{ground.seed}/{name}", prefix_v4=loaded.contract.key_prefix.v4)
         self._ground = ground
-        self._fleet = Fleet(ground.keeper, ground.workdir / name, ground.lease, ground.stock)
-        self._backends: dict[str, Backend] = {}
-        self._space = secrets.token_hex(8)
+        self._servers = Servers(loaded.target.backends, ground, name)
         self._weights = tuple(weights)
         self._listeners: list[Listener] = []
         self.pace = Pace(loaded.target.endpoint.rate, ground.timeline)
-        self._number = 0
         self._copies = 0
         self._target: RunningTarget | None = None
         self.disturbed = False
+        self.launched = math.inf
+        """When its balancer was started, by CLOCK_MONOTONIC; infinite before."""
 
     @property
     def contract(self) -> Contract:
@@ -119,17 +119,15 @@ class Deployment(Mending):
         spec = self.loaded.target.backends
         members: list[Member] = []
         if spec.owner == "yours":
-            members = [Member(each.name, each.host, each.port, each.weight) for each in spec.member]
+            members = contained.members(self.loaded.target)
         elif spec.member:
             for number, each in enumerate(spec.member, 1):
                 host, _, port = each.listen.rpartition(":")
-                backend = self._launch(each.name or f"b{number}", host.strip("[]"), int(port))
-                members.append(self._seen_as(backend, each.weight))
+                address = host.strip("[]"), int(port)
+                name = each.name or f"b{number}"
+                members.append(self._launch(name, weight=each.weight, host=address[0], port=address[1]))
         else:
-            weights = spec.weights or self._weights
-            for weight in weights:
-                backend = self._launch(self._fresh_name())
-                members.append(self._seen_as(backend, weight))
+            members += [self._launch(weight=weight) for weight in spec.weights or self._weights]
         self._target = RunningTarget(
             self.loaded,
             keeper=self._ground.keeper,
@@ -138,6 +136,7 @@ class Deployment(Mending):
             members=members,
         )
         self._first_members = tuple(members)
+        self.launched = time.monotonic()
         with self._ground.timeline.patience():
             self._target.start()
 
@@ -147,7 +146,7 @@ class Deployment(Mending):
             if self._target is not None:
                 self._target.stop()
             self._close_wires()
-            self._fleet.close()
+            self._servers.close()
 
     def copy(self, loaded: LoadedTarget) -> Deployment:
         """A further deployment of the same target, set up for another contract; not started yet."""
@@ -168,7 +167,7 @@ class Deployment(Mending):
 
     def arrived(self) -> list[Arrived]:
         """What limpet's own backends received so far."""
-        return [record for backend in self._fleet.backends for record in backend.arrived()]
+        return self._servers.arrived()
 
     # What happens to backends.
 
@@ -220,9 +219,9 @@ class Deployment(Mending):
 
     def add(self, *, weight: int = 1) -> str:
         """Starts a further backend and makes it a member; returns its name."""
-        backend = self._launch(self._fresh_name())
-        self._apply("add", backend.name, [*self.target.members, self._seen_as(backend, weight)], up=True)
-        return backend.name
+        member = self._launch(weight=weight)
+        self._apply("add", member.name, [*self.target.members, member], up=True)
+        return member.name
 
     def remove(self, name: str) -> None:
         """Takes the backend out of the pool; its process goes on."""
@@ -244,12 +243,14 @@ class Deployment(Mending):
     def replace_server(self, name: str) -> None:
         """Another server at the same address: the process is new, the member is the same to the balancer."""
         begin = time.monotonic()
-        backend = self._backend(name)
+        servers = self._servers.of(name)
         with self._ground.timeline.patience():
-            backend.kill()
+            for each in servers:
+                each.kill()
         rests = self._await_notice(name, up=False)
         with self._ground.timeline.patience():
-            backend.revive()
+            for each in servers:
+                each.revive()
         rests += self._await_notice(name, up=True)
         self._tell("replace", begin, time.monotonic(), name, rests=rests)
 
@@ -282,25 +283,8 @@ class Deployment(Mending):
         self.offset += seconds
         self._tell("advance-clock", begin, time.monotonic(), "", seconds)
 
-    def _launch(self, name: str, host: str | None = None, port: int | None = None) -> Backend:
-        spec = self.loaded.target.backends
-        with self._ground.timeline.patience():
-            store = self._ground.store_of(spec)
-            backend = self._fleet.start(
-                name, protocol=spec.protocol, host=host, port=port, sessions=store, space=self._space
-            )
-        self._backends[name] = backend
-        return backend
-
-    def _fresh_name(self) -> str:
-        self._number += 1
-        return f"b{self._number}"
-
-    def _backend(self, name: str) -> Backend:
-        try:
-            return self._backends[name]
-        except KeyError:
-            raise HarnessFault(f'"{name}" is no backend of limpet\'s', where=self.name) from None
+    def _launch(self, name: str = "", *, weight: int = 1, host: str | None = None, port: int | None = None) -> Member:
+        return self._seen_as(self._servers.launch(name, weight=weight, host=host, port=port))
 
     def _backend_fault(
         self,
@@ -320,7 +304,8 @@ class Deployment(Mending):
                 if self.loaded.target.backends.owner == "yours":
                     self.target.backend_verb(verb, name)
                 else:
-                    act(self._backend(name))
+                    for server in self._servers.of(name):
+                        act(server)
             self._with_the_wire(verb, names)
         since = time.monotonic()
         for name in names:

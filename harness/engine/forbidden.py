@@ -7,7 +7,7 @@ from dataclasses import replace
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.contract import Contract, Stated
-from limpet.harness.model.contract.profile import Forbidden
+from limpet.harness.model.contract.profile import Application, Forbidden
 from limpet.harness.targets.load import LoadedTarget
 
 
@@ -33,6 +33,7 @@ def changed(contract: Contract, forbidden: Forbidden) -> Contract:
         update["protocol"] = forbidden.protocol
     if forbidden.algorithm is not None:
         update["algorithm"] = Stated[str](allowed=(forbidden.algorithm,))
-    if forbidden.application is not None and contract.application is not None:
-        update["application"] = contract.application.model_copy(update={"name": forbidden.application or None})
+    if forbidden.application is not None:
+        application = contract.application or Application()
+        update["application"] = application.model_copy(update={"name": forbidden.application or None})
     return contract.model_copy(update=update)

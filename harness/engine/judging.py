@@ -11,6 +11,7 @@ from pathlib import Path
 
 from limpet.harness.engine.behaviour import CONFIDENCE
 from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.ending import Ending, ending_of
 from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.recorder import HistoryRecorder
@@ -144,28 +145,46 @@ def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result
 
 
 def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
-    instead: Findings | None = None
+    alone = job.behaviour.own_deployment
+    gone = ending_of(deployment.target, (), alone=alone)
+    if gone is not None:
+        return _lost(gone)
+    instead = _played(job, scenario, deployment)
+    if instead is not None and instead.verdict not in (Verdict.OBSERVED, Verdict.INCONCLUSIVE):
+        return instead
+    scenario.note_end(deployment, "balancer", alone=alone)
+    lost = next((each for each in scenario.endings if not each.own), None)
+    return _lost(lost) if lost is not None else _judged(scenario, deployment, instead)
+
+
+def _played(job: Job, scenario: Scenario, deployment: Deployment) -> Findings | None:
+    """Runs the test; what it says instead of leaving the verdict to its history, None where it says nothing."""
     try:
         job.behaviour.test(scenario)
     except Observed as err:
-        instead = Findings(Verdict.OBSERVED, str(err))
+        return Findings(Verdict.OBSERVED, str(err))
     except Inconclusive as err:
-        instead = Findings(Verdict.INCONCLUSIVE, str(err))
+        return Findings(Verdict.INCONCLUSIVE, str(err))
     except NotCheckable as err:
         return Findings(Verdict.NOT_CHECKABLE, str(err))
     except TargetFault as err:
         scenario.broken(Kind.ERROR, err.reason)
     except (SetupFault, UsageFault) as err:
-        if deployment.target.alive():
+        if deployment.target.ended() is None:
             return Findings(Verdict.SETUP_FAILED, err.reason, detail=err.detail or deployment.target.last_lines())
-        # Its process is gone in mid-run: what follows is judged below, this step is only where it showed.
-        instead = Findings(Verdict.INCONCLUSIVE, err.reason, detail=err.detail)
+        # Its process is gone in mid-run: whose doing that was is judged, this step is only where it showed.
+        return Findings(Verdict.INCONCLUSIVE, err.reason, detail=err.detail)
     except Exception as err:  # noqa: BLE001 - whatever a scenario raises is limpet's own error, never the balancer's
         return Findings(
             Verdict.HARNESS_ERROR,
             f"{type(err).__name__}: {err.reason if isinstance(err, LimpetFault) else err}",
             detail="".join(traceback.format_exception(err)),
         )
+    return None
+
+
+def _judged(scenario: Scenario, deployment: Deployment, instead: Findings | None) -> Findings:
+    """What the oracle says to the history, and what the scenario saw itself; else what it said instead."""
     try:
         verdicts = scenario.judge()
     except Exception as err:  # noqa: BLE001 - a crashed oracle is a harness error
@@ -173,9 +192,7 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
             Verdict.HARNESS_ERROR, f"oracle: {type(err).__name__}: {err}",
             detail="".join(traceback.format_exception(err)),
         )  # fmt: skip
-    ended = not deployment.target.alive()
-    if ended:
-        scenario.broken(Kind.ERROR, f"the balancer's process ended; its last lines: {deployment.target.last_lines()}")
+    ended = bool(scenario.endings)
     violations = [*scenario.violations, *verdicts.violations]
     decided = scenario.decided + verdicts.decided
     if violations:
@@ -189,6 +206,11 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
     return Findings(Verdict.HELD, f"{decided} of {scenario.requests} requests could have shown otherwise"
                     if decided <= scenario.requests else f"{decided} samples could have shown otherwise",
                     (), decided)  # fmt: skip
+
+
+def _lost(ending: Ending) -> Findings:
+    """Nothing can be said about a balancer whose process somebody else ended."""
+    return Findings(Verdict.SETUP_FAILED, ending.fault.reason, detail=ending.fault.detail)
 
 
 def _compared(job: Job, findings: Findings) -> Findings:

@@ -224,7 +224,7 @@ class OnlyLane(Lane):
         fault: LimpetFault | None = None
         try:
             deployment.start()
-            verify(deployment, _PREFLIGHT)
+            verify(deployment, max(_PREFLIGHT, deployment.loaded.target.endpoint.wait))
         except LimpetFault as err:
             fault = err
         for job in jobs:

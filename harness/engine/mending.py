@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from limpet.harness.backends.backend import Backend
+from limpet.harness.engine.servers import Servers
 from limpet.harness.engine.wires import Impairment
 from limpet.harness.engine.wiring import Wiring
 from limpet.harness.model.errors import LimpetFault, SetupFault
@@ -39,6 +40,8 @@ class _Healed:
 
 class Mending(Wiring):
     """The part of a deployment that heals."""
+
+    _servers: Servers
 
     def __init__(self, *, wired: bool = False) -> None:
         super().__init__(wired=wired)
@@ -182,7 +185,8 @@ class Mending(Wiring):
 
     def _bring_back(self, name: str) -> None:
         if self.loaded.target.backends.owner == "limpet":
-            self._backend(name).revive()
+            for server in self._servers.of(name):
+                server.revive()
         else:
             self.target.backend_verb("revive", name)
 
@@ -195,9 +199,6 @@ class Mending(Wiring):
     @abstractmethod
     def target(self) -> RunningTarget:
         """The running balancer."""
-
-    @abstractmethod
-    def _backend(self, name: str) -> Backend: ...
 
     @abstractmethod
     def _backend_fault(

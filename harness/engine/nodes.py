@@ -9,9 +9,11 @@ from limpet.harness.clients import Exchange
 from limpet.harness.engine.client import Client
 from limpet.harness.engine.copies import require_copies
 from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.history import Arrived
+from limpet.harness.processes.clocks import no_time_namespace
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
 
@@ -22,8 +24,9 @@ class Node(Deployment):
     What its users send and get is part of the first one's history, which is judged as that of one balancer.
     """
 
-    def __init__(self, first: Deployment, members: Sequence[Member]) -> None:
+    def __init__(self, first: Deployment, members: Sequence[Member], ahead: float = 0.0) -> None:
         super().__init__(first.loaded, first._ground, first.next_name())
+        self._ahead = ahead
         self._first = first
         self._members = tuple(members)
 
@@ -40,6 +43,7 @@ class Node(Deployment):
             workdir=self._ground.workdir / self.name / "balancer",
             members=self._members,
             secret=self._first.target.secret,
+            ahead=self._ahead,
         )
         with self._ground.timeline.patience():
             self._target.start()
@@ -58,12 +62,13 @@ class Node(Deployment):
 
 
 @contextmanager
-def second_node(scenario: Scenario, *, reordered: bool = False) -> Iterator[Node]:
+def second_node(scenario: Scenario, *, reordered: bool = False, ahead: float = 0.0) -> Iterator[Node]:
     """A second node, started now and stopped in the end.
 
     Args:
         scenario: whose balancer is the first node.
         reordered: whether it is told the same members in the reverse order.
+        ahead: for how many seconds longer its machine seems to run; see `limpet.harness.processes.clocks`.
 
     Raises:
         NotCheckable: no second one can run beside the first.
@@ -71,9 +76,14 @@ def second_node(scenario: Scenario, *, reordered: bool = False) -> Iterator[Node
     """
     require_copies(scenario)
     members = scenario.system.target.members
-    node = Node(scenario.system, members[::-1] if reordered else members)
+    if ahead and (reason := no_time_namespace()):
+        raise NotCheckable(reason)
+    node = Node(scenario.system, members[::-1] if reordered else members, ahead)
     try:
         node.start()
-        yield node
+        try:
+            yield node
+        finally:
+            scenario.note_end(node, "second node")
     finally:
         node.stop()

@@ -76,6 +76,11 @@ class People(ABC):
         return self.system.contract
 
     @property
+    def cast(self) -> str:
+        """Whose personas play: the same in all scenarios of a run."""
+        return self._cast
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The members now, in order."""
         return self.system.names
@@ -165,10 +170,16 @@ class People(ABC):
         few = {name: len(group) for name, group in found.items()}
         raise Inconclusive(f"too few new sessions reached some backend within the budget: {few}")
 
+    def keyed(self, user: Client) -> Client:
+        """The same user with its key in hand: on a slow machine a short pin may be over when its turn comes."""
+        if not user.key:
+            user.visit()
+        return user
+
     def _bide(self) -> None:
         """Gives a balancer the time that it may lawfully avoid a backend after a first connection that went wrong."""
         timing = self.system.loaded.target.timing
-        time.sleep(min(max(timing.up_noticed.value, timing.retried.value), _LONGEST))
+        self._timeline.wait(min(max(timing.up_noticed.value, timing.retried.value), _LONGEST))
 
     def _elsewhere(self, tries: int) -> AbstractContextManager[None]:
         """After some tries: with idle backends a balancer that counts what is open may always prefer the same one."""

@@ -12,6 +12,7 @@ from limpet.harness.engine.upgrade import expectation
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.catalogue import Known
 from limpet.harness.model.verdict import Deviation, RequirementRef, Verdict, literal_brackets
+from limpet.harness.processes.clocks import no_time_namespace
 from limpet.harness.targets.abilities import why_not
 from limpet.harness.targets.load import LoadedTarget
 
@@ -167,8 +168,11 @@ def uncheckable(loaded: LoadedTarget, behaviour: Behaviour) -> str:
             reason = why_not(target, _VERBS[need])
         elif need == "launch":
             reason = "" if target.launch is not None else f"limpet did not start {target.name}"
+        elif need == "time-namespace":
+            reason = no_time_namespace()
         elif need == "sessions":
-            reason = "" if target.backends.owner == "limpet" else "the shop is in limpet's own backends"
+            shop = target.backends.owner == "limpet" or target.backends.sessions != "memory"
+            reason = "" if shop else "the shop is in limpet's own backends"
         elif need == "health":
             checked = target.backends.health_checked
             reason = "" if checked else f"{target.name} does not look at its backends' health path"

@@ -14,6 +14,8 @@ def endpoint_of(target: RunningTarget) -> Endpoint:
     """The balancer as its clients are to reach it."""
     said = target.target.endpoint
     scheme = cast(Literal["http", "https", "tcp", "udp"], target.scheme if target.scheme in _SCHEMES else "http")
+    if target.target.backends.protocol == "tls":  # each backend's own, which proves nothing to its clients
+        return Endpoint(target.host, target.port, "tcp", verify=False, tls=True, tls_version="TLSv1.2")
     return Endpoint(
         target.host, target.port, scheme, verify=said.verify, ca=target.ca, proxy_protocol=said.proxy_protocol
     )

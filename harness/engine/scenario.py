@@ -10,6 +10,7 @@ from collections.abc import Callable
 from limpet.harness.clients import Exchange, SourcePool
 from limpet.harness.engine.client import Client
 from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.ending import Ending, ending_of
 from limpet.harness.engine.mending import NOTICED
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.people import People
@@ -62,6 +63,7 @@ class Scenario(People):
         self.decided = 0
         self.visible: float | None = None
         self.controls: list[Control] = []
+        self.endings: list[Ending] = []
         self.waited = 0.0
         self.progress: Callable[[str], None] = _nobody
         self.members = system.names
@@ -250,6 +252,14 @@ class Scenario(People):
         now = time.monotonic()
         self._recorder.add(Note(now, f"{what}: {value:g} {unit}", self.system.offset, f"{what}, {unit}", value))
 
+    def note_end(self, system: Deployment, what: str, *, alone: bool = True) -> None:
+        """Notes that the process of this balancer has ended, where it has and limpet did not stop it."""
+        ending = ending_of(system.target, self._recorder.records, alone=alone, what=what)
+        if ending is not None:
+            self.endings.append(ending)
+            if ending.own:
+                self.broken(Kind.ERROR, ending.fault.what + _last(system))
+
     def judge(self) -> Verdicts:
         """What the oracle says to this scenario's history so far."""
         oracle = Oracle(
@@ -300,6 +310,11 @@ class Scenario(People):
 
 def _nobody(_text: str) -> None:
     """Who is told of the progress of a scenario that is not part of a run."""
+
+
+def _last(system: Deployment) -> str:
+    lines = system.target.last_lines()
+    return f"; its last lines: {lines}" if lines else ""
 
 
 def _headers_of(exchange: Exchange, key: str) -> tuple[str, ...]:

@@ -33,7 +33,10 @@ def upgraded(scenario: Scenario) -> Iterator[Node]:
     node.loaded = newer
     try:
         node.start()
-        yield node
+        try:
+            yield node
+        finally:
+            scenario.note_end(node, "other balancer")
     finally:
         node.stop()
 

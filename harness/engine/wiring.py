@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
-from limpet.harness.backends.backend import Backend
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.wires import Impairment, Wire, Wires
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import ControlVerb
 from limpet.harness.targets.load import LoadedTarget
-from limpet.harness.targets.render import Member
+from limpet.harness.targets.render import Member, Server
 
 
 def why_not_wired(loaded: LoadedTarget) -> str:
@@ -37,7 +37,7 @@ class Wiring(ABC):
     def __init__(self, *, wired: bool = False) -> None:
         self._wanted = wired
         self._wires: Wires | None = None
-        self._wire: dict[str, Wire] = {}
+        self._wire: dict[str, tuple[Wire, ...]] = {}
         self._bad: dict[str, set[Impairment]] = {}
 
     @property
@@ -61,10 +61,11 @@ class Wiring(ABC):
                 others is its own affair: from then on, until it is mended, this backend's answers may fail.
         """
         begin = time.monotonic()
-        wire = self._wire_of(name)
+        wires = self._wires_of(name)
         self._bad.setdefault(name, set()).add(kind)
         with self._ground.timeline.patience():
-            wire.impair(kind, value)
+            for wire in wires:
+                wire.impair(kind, value)
         if kind != "partition":
             self._tell("impair", begin, time.monotonic(), name, value, detail=kind)
             return
@@ -80,7 +81,8 @@ class Wiring(ABC):
         self._tell("blackhole", begin, done, name, rests=rests, detail=kind)
 
     def _mend(self, name: str, kind: Impairment) -> None:
-        self._wire_of(name).mend(kind)
+        for wire in self._wires_of(name):
+            wire.mend(kind)
         self._bad.get(name, set()).discard(kind)
 
     def impairments(self, name: str) -> tuple[Impairment, ...]:
@@ -92,34 +94,37 @@ class Wiring(ABC):
         """The backends between which and the balancer nothing comes through."""
         return {name for name, kinds in self._bad.items() if "partition" in kinds}
 
-    def _wire_of(self, name: str) -> Wire:
+    def _wires_of(self, name: str) -> tuple[Wire, ...]:
         try:
             return self._wire[name]
         except KeyError:
             raise HarnessFault(f'there is no wire to "{name}"', where=self.name) from None
 
-    def _seen_as(self, backend: Backend, weight: int) -> Member:
-        """A backend as the balancer is to know it: by its own address, or by that of the proxy before it."""
+    def _seen_as(self, member: Member) -> Member:
+        """A backend as the balancer is to know it: by its own addresses, or by those of the proxies before them."""
         if not self._wanted:
-            return Member(backend.name, backend.host, backend.port, weight)
+            return member
         if self._wires is None:
             if self._ground.wires is None:
                 raise HarnessFault("nobody said what fault proxies are made of", where=self.name)
             place = self._ground.workdir / self.name / "wires"
             self._wires = self._ground.wires(self._ground.keeper, self._ground.lease, place)
-        wire = self._wire[backend.name] = self._wires.lay(backend.name, backend.host, backend.port)
-        return Member(backend.name, wire.host, wire.port, weight)
+        laid = [
+            self._wires.lay(f"{member.name}-{number}" if number > 1 else member.name, server.host, server.port)
+            for number, server in enumerate(member.servers, 1)
+        ]
+        self._wire[member.name] = tuple(laid)
+        servers = tuple(Server(wire.host, wire.port) for wire in laid)
+        return replace(member, host=servers[0].host, port=servers[0].port, servers=servers)
 
     def _with_the_wire(self, verb: ControlVerb, names: Sequence[str]) -> None:
         """Who is gone refuses connections: so must the proxy, which would take them in its name."""
         for name in names:
-            wire = self._wire.get(name)
-            if wire is None:
-                continue
-            if verb == "kill":
-                wire.shut()
-            elif verb == "revive":
-                wire.open()
+            for wire in self._wire.get(name, ()):
+                if verb == "kill":
+                    wire.shut()
+                elif verb == "revive":
+                    wire.open()
 
     def _mend_wires(self) -> None:
         for name in sorted(self._bad):

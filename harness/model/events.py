@@ -14,6 +14,7 @@ class TargetInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``product`` and ``version`` are what really runs. ``plays`` is the product whose profile it is judged by, "" where
     that is the same one; ``emulation`` says that it was set up to play it. Either way nothing is said about the latter.
+    ``documented`` is the version whose documentation the promises were read in, where that is not about ``version``.
     """
 
     name: str
@@ -24,6 +25,12 @@ class TargetInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     emulation: bool = False
     contract: str = ""
     plays: str = ""
+    documented: str = ""
+
+    @property
+    def told(self) -> str:
+        """The version that runs, and that of the documentation where it is another one."""
+        return f"{self.version} (judged by the documentation of {self.documented})" if self.documented else self.version
 
 
 class RunStarted(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -207,7 +208,7 @@ class Keeper:
         while (reply := wire.receive_reply(self._channel)) is not None:
             if isinstance(reply, wire.Exited):
                 self._pids.pop(reply.handle, None)
-                self._exit(reply.handle).set(reply.code)
+                self._exit(reply.handle).set(reply.code, reply.at)
             elif not isinstance(reply, wire.Ready):
                 if isinstance(reply, wire.Started):
                     self._pids[reply.handle] = reply.pid
@@ -220,7 +221,7 @@ class Keeper:
         with self._lock:
             exits = list(self._exits.values())
         for one in exits:
-            one.set(-signal.SIGKILL)
+            one.set(-signal.SIGKILL, time.monotonic())
         self._fail_waiting()
 
     def _fail_waiting(self) -> None:

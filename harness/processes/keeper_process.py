@@ -153,7 +153,7 @@ class KeeperProcess:
                 if starting is kept:
                     self._settle(reader)
             kept.code = os.waitstatus_to_exitcode(status)
-            self._tell(wire.Exited(kept.handle, kept.code))
+            self._tell(wire.Exited(kept.handle, kept.code, time.monotonic()))
 
     def _end_sessions(self) -> None:
         if not self._ending:

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -30,16 +30,27 @@ class Sender(Protocol):
         """Whether the keeper is gone."""
 
 
+class Starter(Protocol):
+    """What starts processes: a keeper, or what puts each into a container."""
+
+    def fork(
+        self, entry: str, args: Sequence[str], *, output: Path, name: str = "", env: Mapping[str, str] | None = None
+    ) -> Process:
+        """Call the function `entry` ("package.module:function") with `args` in a process of its own."""
+
+
 class Exit:
-    """The exit code that a process will have had. The first one set stays."""
+    """The exit code that a process will have had, and when it ended (CLOCK_MONOTONIC). The first one set stays."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self.code: int | None = None
+        self.at = 0.0
 
-    def set(self, code: int) -> None:
-        """Note the exit code, unless there is one."""
+    def set(self, code: int, at: float) -> None:
+        """Note the exit code and the time, unless there is one."""
         if self.code is None:
+            self.at = at
             self.code = code
         self._event.set()
 
@@ -98,6 +109,11 @@ class Process:
     def exit_code(self) -> int | None:
         """Its exit code, minus the signal number if one killed it, None while it lives."""
         return self._exit.code
+
+    @property
+    def ended_at(self) -> float:
+        """When its end was seen, in seconds of CLOCK_MONOTONIC; 0.0 while it lives."""
+        return self._exit.at
 
     def wait(self, timeout: float) -> int | None:
         """Wait up to `timeout` seconds for its end; returns as `exit_code`."""

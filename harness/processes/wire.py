@@ -67,10 +67,11 @@ class Done(msgspec.Struct, tag="done"):
 
 
 class Exited(msgspec.Struct, tag="exited"):
-    """The process ended: its exit code, or minus the signal that killed it."""
+    """The process ended: its exit code, or minus the signal that killed it, and when (CLOCK_MONOTONIC, seconds)."""
 
     handle: int
     code: int
+    at: float
 
 
 Request = Start | Signal | End

@@ -1,4 +1,4 @@
-"""Which faults this machine can try: some of their targets need a program beside limpet."""
+"""Which faults this machine can try: some of their targets need a program beside limpet, some catchers a namespace."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from limpet.harness.backends.redis_server import missing
+from limpet.harness.processes.clocks import no_time_namespace
 from limpet.harness.selftest.faults import Fault
 from limpet.harness.targets.load import load
+
+_SHIFTED = "[shifted-clock]"
+"""Variants that need a time namespace."""
 
 
 def triable(faults: Sequence[Fault]) -> tuple[list[Fault], list[str]]:
@@ -16,11 +20,16 @@ def triable(faults: Sequence[Fault]) -> tuple[list[Fault], list[str]]:
     Raises:
         UsageFault: a fault names a target that does not exist.
     """
-    lacking = missing()
-    if not lacking:
-        return list(faults), []
-    found, left_out = [], []
+    lacking, clocks = missing(), no_time_namespace()
+    found: list[Fault] = []
+    left_out: list[str] = []
     for fault in faults:
+        if clocks and all(each.endswith(_SHIFTED) for each in fault.caught_by):
+            left_out.append(f"{fault.name} is not tried: {clocks}")
+            continue
+        if not lacking:
+            found.append(fault)
+            continue
         without = [each for each in fault.targets if load(each).target.backends.sessions == "redis"]
         rest = tuple(each for each in fault.targets if each not in without)
         left_out += [f"{fault.name} is not tried on {each}: {lacking}" for each in without]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from limpet.harness.containers.existing import why_not as absent
 from limpet.harness.targets.model import Target
 
 _COVERED = {
@@ -56,7 +57,11 @@ def why_not(target: Target, verb: str) -> str:
         return f"the backends of {target.name} are yours: limpet cannot see or steer what they do"
     if verb == "identity":
         return "" if backends.identity else f"{target.name} has no backends.identity: nobody knows who answered"
-    if getattr(backends, verb):
+    others = [member for member in backends.member if not getattr(member, verb)]
+    for member in others:
+        if member.container and (reason := absent(member.container)):
+            return reason
+    without = [member.name for member in others if not member.container]
+    if not without or getattr(backends, verb):
         return ""
-    without = [member.name for member in backends.member if not getattr(member, verb)]
-    return f"{target.name} has no backends.{verb} for {', '.join(without)}" if without else ""
+    return f"{target.name} has no backends.{verb} for {', '.join(without)}"

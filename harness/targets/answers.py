@@ -20,10 +20,11 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: an HTTP status or exit code, and the text."""
+    """What came back: an HTTP status or exit code, the text, and the headers of a response."""
 
     code: int
     text: str
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         text = self.text.strip()
@@ -58,7 +59,8 @@ def http_answer(
     try:
         connection.request(method, path, body=body.encode() or None, headers={"Connection": "close", **headers})
         response = connection.getresponse()
-        return Answer(response.status, response.read().decode("utf-8", "replace"))
+        text = response.read().decode("utf-8", "replace")
+        return Answer(response.status, text, tuple(response.getheaders()))
     except http.client.BadStatusLine as err:
         raise Unanswered(f"{url} answers, but not in HTTP: {str(err)[:80]}") from None
     except (OSError, http.client.HTTPException, ValueError) as err:

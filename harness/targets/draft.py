@@ -92,6 +92,8 @@ host = ""                          # {mark}
 # Commands that take this backend down and bring it back; without them everything about failover is "not checkable".
 # kill   = [{{ exec = ["ssh", "{{backend.host}}", "systemctl kill -s KILL app"] }}]
 # revive = [{{ exec = ["ssh", "{{backend.host}}", "systemctl start app"] }}]
+# A container of a Docker engine needs no commands, and no host:
+# container = "shop-1"
 
 [[backends.member]]
 name = ""                          # {mark}

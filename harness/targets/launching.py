@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.processes.clocks import ENTRY, shifted
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.process import Process
 from limpet.harness.targets import steps
@@ -20,6 +22,8 @@ from limpet.harness.targets.model import Launch, Target
 from limpet.harness.targets.placeholders import fill
 
 LOOK = 2.0
+SAYS_VERSION = 10.0
+"""Seconds that a program may take to say its version."""
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*(?:[-+][0-9A-Za-z.]+)?")
 
 
@@ -69,8 +73,9 @@ def launch(
     workdir: Path,
     name: str,
     override: Entry | None,
+    ahead: float = 0.0,
 ) -> Process:
-    """Start the process.
+    """Start the process; ``ahead``: its machine seems to run for so many seconds longer than this one.
 
     Raises:
         SetupFault: it cannot be started, or an override meets a target that runs a command.
@@ -81,10 +86,14 @@ def launch(
         entry = how.python
         if override is not None:
             entry, args = override.entry, [*override.before, *args, *override.after]
+        if ahead:
+            argv = shifted([sys.executable, "-P", "-c", ENTRY, entry, *args], ahead)
+            return keeper.spawn(argv, output=output, env={**os.environ, **env}, cwd=workdir, name=name)
         return keeper.fork(entry, args, output=output, name=name, env=env)
     if override is not None:
         raise SetupFault("only a balancer that limpet forks (launch.python) can be made faulty", where=name)
     argv = [fill(word, values, where=name) for word in how.command]
+    argv = shifted(argv, ahead) if ahead else argv
     return keeper.spawn(argv, output=output, env={**os.environ, **env}, cwd=workdir, name=name)
 
 
@@ -121,18 +130,32 @@ def _not_ready(balancer: steps.Balancer, how: Launch, address: str) -> str:
         host, port = parts.hostname or "", parts.port or 80
         return "" if accepts(host, port, timeout=LOOK) else f"{host}:{port} does not accept connections"
     try:
-        http_answer("GET", address, body="", headers={}, timeout=LOOK, verify=False)
+        answer = http_answer("GET", address, body="", headers={}, timeout=LOOK, verify=False)
     except Unanswered as err:
         return str(err)
-    return ""
+    wanted = how.ready.partition(":")[2]
+    return "" if not wanted or answer.code == int(wanted) else f"{address} answers {answer}, not {wanted}"
 
 
 def check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str = "") -> None:
-    """See that a balancer that is said to run does answer.
+    """See that a balancer that is said to run does answer, or does so within the time that its target gives it.
 
     Raises:
         SetupFault: nothing answers, or not in the protocol that the target says.
     """
+    deadline = time.monotonic() + target.endpoint.wait
+    while True:
+        late = time.monotonic() >= deadline
+        try:
+            _check_answers(target, host, port, address, name=name, ca=ca)
+            return
+        except SetupFault:
+            if late:
+                raise
+        time.sleep(min(LOOK / 4, max(0.0, deadline - time.monotonic())))
+
+
+def _check_answers(target: Target, host: str, port: int, address: str, *, name: str, ca: str) -> None:
     do = "Is it running, and is [endpoint] right?"
     if target.backends.protocol == "udp":
         return  # whether anybody listens is only seen by what the backends answer
@@ -165,8 +188,13 @@ def version(target: Target, values: Mapping[str, str], *, cwd: Path, name: str) 
     if isinstance(how, str):
         return fill(how, values, where=name)
     try:
-        answer = command_answer([fill(word, values, where=name) for word in how], cwd=cwd, timeout=10.0)
+        answer = command_answer([fill(word, values, where=name) for word in how], cwd=cwd, timeout=SAYS_VERSION)
     except Unanswered:
         return ""
-    found = _VERSION.search(answer.text)
+    return version_in(answer.text)
+
+
+def version_in(text: str) -> str:
+    """The first version in what a program says; "" where there is none."""
+    found = _VERSION.search(text)
     return found[0] if found else ""

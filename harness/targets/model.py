@@ -57,8 +57,9 @@ class Binary(Part):
 class Launch(Part):
     """How limpet starts the balancer: ``command`` runs a program, ``python`` forks ``module:function`` with ``args``.
 
-    It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``), or when
-    its output matches (``log:REGEX``). ``version`` is a text, or a command whose output holds the version.
+    It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``) or with
+    this status (``http:200``), or when its output matches (``log:REGEX``). ``version`` is a text, or a command whose
+    output holds the version.
     """
 
     command: tuple[str, ...] = ()
@@ -66,26 +67,56 @@ class Launch(Part):
     args: tuple[str, ...] = ()
     binary: Binary | None = None
     config: Annotated[tuple[Config, ...], BeforeValidator(_one_or_many)] = ()
+    certificate: str = Field(default="", description="file in the work directory that gets a certificate and its key")
     ready: str = "tcp"
     ready_url: str = "{balancer.url}/"
     ready_timeout: Seconds = 10.0
     stop_grace: Seconds = 2.0
     env: dict[str, str] = Field(default_factory=dict)
     version: str | tuple[str, ...] = ""
+    at_least: str = Field(default="", pattern=r"^(\d+(\.\d+)+)?$", description="the oldest version that can do this")
+    version_required: bool = Field(default=False, description="only the version whose documentation was read")
 
     @model_validator(mode="after")
     def _startable(self) -> Launch:
         if bool(self.command) == bool(self.python):
             raise ValueError("give either command or python")
+        if (self.at_least or self.version_required) and not self.version:
+            raise ValueError("at_least and version_required go by version: say how to find it out")
         if self.args and not self.python:
             raise ValueError("args go with python; a command carries its own")
-        if self.ready not in ("tcp", "http") and not self.ready.startswith("log:"):
-            raise ValueError(f'ready = "{self.ready}" is not a valid word; valid: tcp, http, log:REGEX')
+        if not re.fullmatch(r"tcp|http(:[1-5]\d\d)?|log:.*", self.ready, re.DOTALL):
+            raise ValueError(f'ready = "{self.ready}" is not a valid word; valid: tcp, http, http:STATUS, log:REGEX')
         if self.ready.startswith("log:"):
             try:
                 re.compile(self.ready[4:])
             except re.error as err:
                 raise ValueError(f"ready: {self.ready[4:]!r} is no regular expression: {err}") from None
+        return self
+
+
+class Fingerprint(Part):
+    """What shows that a mode is really on, looked at after each first start and before anything is judged.
+
+    ``directive`` is a regular expression that a line of the rendered configuration must match; ``cookie`` one of the
+    name of a cookie that the answer to a request without any must set; ``state`` are steps that ask the balancer.
+    """
+
+    directive: str = ""
+    cookie: str = ""
+    state: Steps = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> Fingerprint:
+        if not (self.directive or self.cookie or self.state):
+            raise ValueError("an empty fingerprint shows nothing: give directive, cookie or state")
+        for pattern in (self.directive, self.cookie):
+            try:
+                re.compile(pattern)
+            except re.error as err:
+                raise ValueError(f"{pattern!r} is no regular expression: {err}") from None
+        if any(not (step.until or step.log) for step in self.state):
+            raise ValueError("a step of state needs `until`: what the answer looks like when the mode is on")
         return self
 
 
@@ -101,6 +132,7 @@ class Endpoint(Part):
     )
     verify: bool = Field(default=True, description="false: take any certificate")
     proxy_protocol: Literal["", "v1", "v2"] = Field(default="", description="each connection begins with such a header")
+    wait: Seconds = Field(default=0.0, description="seconds that a balancer which runs already may take to come up")
     allow_remote: bool = False
     max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
 
@@ -155,16 +187,27 @@ class Endpoint(Part):
 
 
 class BackendMember(Part):
-    """One backend: ``listen`` where limpet starts it itself, ``host`` and ``port`` where it is yours."""
+    """One backend: ``listen`` where limpet starts it itself, ``host`` and ``port`` where it is yours.
+
+    ``container``: it is yours and a container, which limpet finds, takes down and brings back by itself.
+    """
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     listen: str = ""
+    container: str = Field(default="", description="name or id of a container of yours; its address may be left out")
     host: str = ""
     port: int = Field(default=0, ge=0, le=65535)
     weight: int = Field(default=1, ge=0)
     kill: Steps = ()
     hang: Steps = ()
     revive: Steps = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_like_its_container(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("container") and not given.get("name"):
+            return {**given, "name": given["container"]}
+        return given
 
 
 class Identity(Part):
@@ -194,13 +237,16 @@ class Backends(Part):
     """Who runs the backends: ``limpet`` (``count`` of them, or at each member's ``listen``) or ``yours``.
 
     ``health_checked``: the balancer asks for their health path by itself and goes by its status. ``sessions``: where
-    limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one.
+    limpet's keep theirs, each in its ``memory``, or shared in ``redis`` (limpet starts one) or at the URL of one; of
+    yours the URL says that each is a `limpet backend` that was told to keep them there. ``servers``: how many servers
+    each of limpet's is, for balancers that pin to groups.
     """
 
     owner: Literal["limpet", "yours"] = "limpet"
     count: int = Field(default=3, ge=1, le=64)
+    servers: int = Field(default=1, ge=1, le=8)
     weights: tuple[int, ...] = ()
-    protocol: Literal["http", "tcp", "udp"] = "http"
+    protocol: Literal["http", "tcp", "tls", "udp"] = "http"
     member: tuple[BackendMember, ...] = ()
     identity: Identity | None = None
     health_checked: bool = False
@@ -219,22 +265,17 @@ class Backends(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Backends:
         if self.owner == "yours":
-            if not self.member:
-                raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
-            empty = [str(number) for number, member in enumerate(self.member, 1) if not (member.name and member.host)]
-            if empty:
-                raise ValueError(
-                    f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
-                )
-            for number, member in enumerate(self.member):
-                if member.listen:
-                    raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
+            self._check_yours()
         else:
             for number, member in enumerate(self.member):
+                if member.container:
+                    raise ValueError(f'member[{number}]: container is for owner = "yours"')
                 split_address(member.listen, f"member[{number}].listen")
             if self.identity or self.kill or self.hang or self.revive:
                 raise ValueError('identity, kill, hang and revive are for owner = "yours"; limpet does that to its own')
-        if self.sessions != "memory" and (self.owner == "yours" or self.protocol != "http"):
+        if self.servers > 1 and (self.owner == "yours" or self.member):
+            raise ValueError("servers is for limpet's own backends at addresses of its own choice")
+        if self.sessions != "memory" and self.protocol != "http":
             raise ValueError("sessions is for limpet's own HTTP backends: only they keep any")
         used = [member.name for member in self.member if member.name]
         twice = sorted({name for name in used if used.count(name) > 1})
@@ -243,6 +284,24 @@ class Backends(Part):
         if self.weights and len(self.weights) != self.size:
             raise ValueError(f"{len(self.weights)} weights for {self.size} backends")
         return self
+
+    def _check_yours(self) -> None:
+        if not self.member:
+            raise ValueError("backends that are yours need a [[backends.member]] each, with name and host")
+        empty = [
+            str(number)
+            for number, member in enumerate(self.member, 1)
+            if not (member.name and (member.host or member.container))
+        ]
+        if empty:
+            raise ValueError(
+                f"a backend of yours needs a name and a host: fill in [[backends.member]] {', '.join(empty)}"
+            )
+        for number, member in enumerate(self.member):
+            if member.listen:
+                raise ValueError(f'member[{number}]: listen is for owner = "limpet"; give host and port')
+        if self.sessions == "redis":
+            raise ValueError("backends that are yours keep sessions where you told them to: give that store's URL")
 
     @property
     def size(self) -> int:
@@ -309,6 +368,7 @@ class Target(BaseModel):
     contract: Table = Field(default_factory=dict)
     launch: Launch | None = None
     endpoint: Endpoint = Endpoint()
+    fingerprint: Fingerprint | None = None
     backends: Backends = Backends()
     control: Control = Control()
     request: Request = Request()
@@ -325,6 +385,8 @@ class Target(BaseModel):
             )
         if self.launch is not None and self.endpoint.given:
             raise ValueError("[launch] and an address in [endpoint]: limpet chooses the address of what it starts")
+        if self.launch is not None and self.endpoint.wait:
+            raise ValueError("endpoint.wait is for a balancer that runs already; with [launch] give ready_timeout")
         if self.launch is None and self.backends.owner == "limpet" and not self.backends.member:
             raise ValueError(
                 "the balancer runs already: say where it expects its backends, one [[backends.member]] each with "
@@ -332,6 +394,11 @@ class Target(BaseModel):
             )
         if self.launch is None and self.control.restart == "relaunch":
             raise ValueError('control.restart = "relaunch" needs a [launch]; give the steps that restart it')
+        wanted = self.fingerprint
+        if wanted is not None and wanted.directive and (self.launch is None or not self.launch.config):
+            raise ValueError("fingerprint.directive is about what [launch] config renders, and nothing is rendered")
+        if wanted is not None and wanted.cookie and (self.backends.protocol != "http" or self.endpoint.proxy_protocol):
+            raise ValueError("fingerprint.cookie needs a plain HTTP request, which this endpoint does not take")
         store = "" if self.backends.sessions in ("memory", "redis") else host_of(self.backends.sessions)
         if store and not is_loopback(store) and not self.endpoint.allow_remote:
             raise ValueError(

@@ -93,6 +93,8 @@ def verbs(target: Target) -> Iterator[tuple[str, tuple[Step, ...]]]:
     for name, step in (("noticed_down", control.noticed_down), ("noticed_up", control.noticed_up)):
         if step is not None:
             yield f"control.{name}", (step,)
+    if target.fingerprint is not None:
+        yield "fingerprint.state", target.fingerprint.state
     for name in ("kill", "hang", "revive"):
         yield f"backends.{name}", getattr(target.backends, name)
         for number, member in enumerate(target.backends.member):

@@ -19,14 +19,23 @@ from limpet.harness.targets.placeholders import verbs
 
 
 @dataclass(frozen=True)
+class Server:
+    """One server of a group."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Member:
-    """A backend as the balancer shall know it. ``drain``: pinned clients only."""
+    """A backend as the balancer shall know it. ``drain``: pinned clients only. ``servers``: all of a group's."""
 
     name: str
     host: str
     port: int
     weight: int = 1
     drain: bool = False
+    servers: tuple[Server, ...] = ()
 
 
 @dataclass(frozen=True)

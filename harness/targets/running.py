@@ -5,22 +5,24 @@ from __future__ import annotations
 import base64
 import secrets
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import limpet
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import LimpetFault, SetupFault
+from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes import table
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import launching, steps
+from limpet.harness.targets import certificate, contained, fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
 from limpet.harness.targets.control import Step
+from limpet.harness.targets.ending import CONFIGURES, End, shows_after
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Target
 from limpet.harness.targets.override import Override
@@ -34,7 +36,7 @@ class RunningTarget:
     """A target with its process, its addresses and the pool state that it was last told.
 
     Not thread-safe: one scenario steers it. ``workdir`` is made if need be and stays: it holds configuration and
-    output.
+    output. Its machine seems to run for ``ahead`` seconds longer than this one.
     """
 
     def __init__(
@@ -47,20 +49,24 @@ class RunningTarget:
         members: Sequence[Member],
         override: Override | None = None,
         secret: str = "",
+        ahead: float = 0.0,
     ) -> None:
         self._loaded = loaded
+        self._ahead = ahead
         self._keeper = keeper
         self._override = override or loaded.override
         self._process: Process | None = None
         self._launches = 0
         self._advanced = 0.0
         self._version: str | None = None
+        self._stopped = True
+        self._steered: list[tuple[str, float, float]] = []
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
         host, port = endpoint.address if endpoint.given else lease.next_endpoint()
         admin_host, admin_port = lease.next_endpoint() if loaded.target.launch else ("", 0)
         spoken = loaded.target.backends.protocol
-        self.scheme = endpoint.scheme if spoken == "http" else spoken
+        self.scheme = endpoint.scheme if spoken == "http" else "tcp" if spoken == "tls" else spoken
         self._situation = Situation(
             balancer=Address(host, port, url(self.scheme, host, port)),
             admin=Address(admin_host, admin_port, url("http", admin_host, admin_port)),
@@ -135,9 +141,15 @@ class RunningTarget:
             launching.check_answers(self.target, self.host, self.port, self.url, name=self.name, ca=self.ca)
             if self.target.control.apply:
                 self._do("apply", (*self.target.control.apply, *self.target.control.settled))
+            self.check_fingerprint()
             return
+        first = self._launches == 0
+        if first:
+            versions.check(self._loaded)
         try:
             self._launch()
+            if first and self.affinity_enabled:  # later its backends may be down on purpose
+                self.check_fingerprint()
         except BaseException:
             self.stop()
             raise
@@ -183,6 +195,8 @@ class RunningTarget:
         self._need("restart")
         restart = self.target.control.restart
         if isinstance(restart, str):
+            if self.ended():
+                raise steps.fault(self, "the balancer had ended before", where=f"{self.name}: restart")
             self.stop()
             self.start()
             if self._advanced:
@@ -210,6 +224,8 @@ class RunningTarget:
         self._need(verb)
         backends = self.target.backends
         own: dict[str, tuple[Step, ...]] = {member.name: getattr(member, verb) for member in backends.member}
+        if not own.get(name) and contained.act(self.target, verb, name):
+            return
         self._do(f"backends.{verb}", own.get(name) or getattr(backends, verb), backend=name)
 
     def noticed(self, name: str, *, up: bool) -> bool | None:
@@ -246,6 +262,8 @@ class RunningTarget:
     def stop(self) -> None:
         """End its process and everything that it started. Idempotent; does nothing to what limpet did not launch."""
         if self._process is not None and self.target.launch is not None:
+            # What ended before stays an end of its own.
+            self._stopped = self.ended() is None
             self._process.end(grace=self.target.launch.stop_grace)
 
     # What steps need (steps.Balancer).
@@ -303,12 +321,26 @@ class RunningTarget:
         """Whether it was launched and has ended."""
         return self._process is not None and not self._process.alive()
 
+    def ended(self) -> End | None:
+        """How its process ended, where it served before and limpet did not stop it; None otherwise."""
+        process = self._process
+        code = process.exit_code() if process is not None and not self._stopped else None
+        if process is None or code is None:
+            return None
+        at = process.ended_at
+        return End(code, at, next((verb for verb, begin, end in self._steered if begin <= at <= end), ""))
+
     def _need(self, verb: str) -> None:
         if not self.can(verb):
             raise SetupFault(self.why_not(verb), where=self.name)
 
     def _do(self, verb: str, todo: Sequence[Step], *, backend: str = "", seconds: str = "") -> None:
-        steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
+        begin = time.monotonic()
+        try:
+            steps.run(self, verb, todo, self._values(backend=backend, seconds=seconds))
+        finally:
+            if verb in CONFIGURES:
+                self._steered.append((verb, begin, time.monotonic() + shows_after(self.target)))
 
     def _advance(self, seconds: float) -> None:
         text = f"{seconds:.6f}".rstrip("0").rstrip(".")
@@ -320,15 +352,27 @@ class RunningTarget:
         here = self._situation
         for address in (here.balancer, here.admin):
             launching.check_free(address.host, address.port, name=self.name)
+        if launch.certificate:
+            certificate.place(self.workdir / launch.certificate, here.balancer.host)
         for config in launch.config:
             steps.place(self.workdir / config.destination, self.text_of(config.template))
         self._launches += 1
         output = self.workdir / f"output-{self._launches}.log"
         values = self._values()
         self._process = launching.launch(
-            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name, override=self._override
-        )
+            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name, override=self._override,
+            ahead=self._ahead,
+        )  # fmt: skip
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
+        self._stopped = False
+
+    def check_fingerprint(self) -> None:
+        """See that the mode is on, as far as the target says what shows it.
+
+        Raises:
+            SetupFault: it is not.
+        """
+        fingerprint.check(self, self.target, self._values(), self.configuration(self._loaded.own), ca=self.ca)
 
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch
@@ -357,20 +401,3 @@ class RunningTarget:
                 raise SetupFault(f'there is no backend "{backend}"', where=self.name)
             values |= {"backend.name": found.name, "backend.host": found.host, "backend.port": str(found.port)}
         return values
-
-
-def version_of(loaded: LoadedTarget) -> str:
-    """What a target's balancer says it is, asked without starting it; "" when nobody knows or it is not installed."""
-    target = loaded.target
-    values = {
-        "python": sys.executable,
-        "target": str(loaded.directory),
-        "limpet.version": limpet.__version__,
-        **{f"options.{name}": str(value) for name, value in target.options.items()},
-    }
-    try:
-        if target.launch is not None and target.launch.binary is not None:
-            values[target.launch.binary.name] = locate(target.launch.binary, where=target.name)
-        return launching.version(target, values, cwd=loaded.directory, name=target.name)
-    except LimpetFault:
-        return ""

@@ -36,11 +36,12 @@ from limpet.reference_lb.core.messages import (
 from limpet.reference_lb.core.replies import own_reply
 from limpet.reference_lb.parts.protocols import Parts
 from limpet.reference_lb.parts.reactions import IDEMPOTENT
-from limpet.reference_lb.parts.records import Framing, Refusal, RequestHead, ResponseHead, Route
+from limpet.reference_lb.parts.records import Framing, Member, Refusal, RequestHead, ResponseHead, Route
 
 REPLAY_LIMIT = 65_536  # bytes of a request body kept for another try
 
 _LOST = Refusal(502, "the backend closed the connection without an answer")
+_DRAINED = Refusal(502, "the backend left before it had answered")
 _NOT_CONNECTED = {
     Failure.REFUSED: Refusal(502, "the backend refused the connection"),
     Failure.UNREACHABLE: Refusal(502, "the backend cannot be reached"),
@@ -97,13 +98,12 @@ class Exchange:
             return self._reply(route.refusal or _LOST)
         route.member.in_flight += 1
         self.state = State.CONNECTING
-        return [SetDeadline(Wait.CONNECT), Open(route.member, fresh)]
+        return [SetDeadline(Wait.CONNECT), Open(route.asked or route.member, fresh)]
 
     def _connected(self, event: Connected) -> list[Command]:
-        assert self._route.member is not None
         self._reused = event.reused
         self.state = State.WAITING
-        head = self._parts.header_policy.request_head(self._request, self._route.member)
+        head = self._parts.header_policy.request_head(self._request, self._asked)
         body = self._body or []
         data = b"".join((head, *(self._framed(piece) for piece in body), self._end_of_request()))
         if self._size > REPLAY_LIMIT:
@@ -111,9 +111,8 @@ class Exchange:
         return [SendServer(data), SetDeadline(Wait.RESPONSE)]
 
     def _not_connected(self, event: NotConnected) -> list[Command]:
-        assert self._route.member is not None
         if event.failure is Failure.REFUSED:
-            self._parts.health_view.refused(self._route.member)
+            self._parts.health_view.refused(self._asked)
         return self._failed(_NOT_CONNECTED[event.failure], sent=False)
 
     def _connect_timed_out(self, _: Deadline) -> list[Command]:
@@ -152,13 +151,13 @@ class Exchange:
 
     # -- what can go wrong before the response
 
-    def _server_lost(self, _: ServerGone) -> list[Command]:
-        member = self._route.member
-        assert member is not None
+    def _server_lost(self, event: ServerGone) -> list[Command]:
+        if event.drained:
+            return self._failed(_DRAINED, sent=True)
         if self._reused and self._request.method in IDEMPOTENT and self._body is not None:
             # The backend closed a kept connection while the request was on its way: that says nothing about it.
             self.state = State.CONNECTING
-            return [SetDeadline(Wait.CONNECT), Open(member, fresh=True)]
+            return [SetDeadline(Wait.CONNECT), Open(self._asked, fresh=True)]
         return self._failed(_LOST, sent=True)
 
     def _silence(self, event: Deadline) -> list[Command]:
@@ -169,9 +168,8 @@ class Exchange:
 
     def _failed(self, refusal: Refusal, *, sent: bool) -> list[Command]:
         """The member failed the request: try another one, if that is allowed and possible."""
-        assert self._route.member is not None
         self._release()
-        self._tried |= {self._route.member.id}
+        self._tried |= {self._asked.id}
         if self._body is not None and self._parts.reactions.retries(self._request, sent):
             return self._go(fresh=False)
         return self._reply(refusal)
@@ -268,6 +266,13 @@ class Exchange:
         self._release()
         self.state = State.DONE
         return [CloseServer()]
+
+    @property
+    def _asked(self) -> Member:
+        """Whom the request is sent to."""
+        asked = self._route.asked
+        assert asked is not None, "a route without a member is answered at once"
+        return asked
 
     def _release(self) -> None:
         assert self._route.member is not None

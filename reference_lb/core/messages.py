@@ -85,7 +85,12 @@ class ServerEnd:
 
 @dataclass(slots=True)
 class ServerGone:
-    """The backend's connection ended before its response was complete, or sent what is no HTTP."""
+    """The backend's connection ended before its response was complete, or sent what is no HTTP.
+
+    `drained`: it was cut, because its member has drained for as long as it may.
+    """
+
+    drained: bool = False
 
 
 @dataclass(slots=True)

@@ -30,14 +30,19 @@ from limpet.reference_lb.core.messages import (
     Started,
     Wait,
 )
+from limpet.reference_lb.core.tls_hello import Hello, HelloReader, Side
+from limpet.reference_lb.parts.carried_keys import TLS_SESSION
 from limpet.reference_lb.parts.protocols import Parts
-from limpet.reference_lb.parts.records import RequestHead, Route
+from limpet.reference_lb.parts.records import RequestHead, ResponseHead, Route
+
+_SESSION = TLS_SESSION.encode()
 
 
 class State(Enum):
     """Which directions are open."""
 
     NEW = "new"
+    HELLO = "waiting for what the client says first"
     CONNECTING = "waiting for a connection to the member"
     BOTH = "both directions are open"
     TO_CLIENT = "the client sends no more"
@@ -46,10 +51,17 @@ class State(Enum):
 
 
 class Stream:
-    """Feed it events; do what the commands say, in order. Bytes sent while connecting are kept."""
+    """Feed it events; do what the commands say, in order. Bytes sent while connecting are kept.
 
-    def __init__(self, parts: Parts) -> None:
+    Args:
+        hello: the client speaks first, in TLS, and no member is chosen before its hello is there; what the member says
+            to it is looked at too.
+    """
+
+    def __init__(self, parts: Parts, *, hello: bool = False) -> None:
         self.state = State.NEW
+        self._asks = HelloReader(Side.CLIENT) if hello else None
+        self._answers = HelloReader(Side.SERVER) if hello else None
         self._parts = parts
         self._request: RequestHead
         self._route: Route
@@ -64,7 +76,26 @@ class Stream:
 
     def _start(self, event: Started) -> list[Command]:
         self._request = event.request
+        if self._asks is None:
+            return self._go()
+        self.state = State.HELLO
+        return [SetDeadline(Wait.CONNECT)]
+
+    def _hear(self, event: ClientData) -> list[Command]:
+        self._early.append(event.data)
+        assert self._asks is not None, "only who waits for a hello is in this state"
+        hello = self._asks.feed(event.data)
+        return [] if hello is None else self._heard(hello)
+
+    def _heard(self, hello: Hello) -> list[Command]:
+        if hello.session:
+            self._request.headers.append((_SESSION, hello.session.encode()))
         return self._go()
+
+    def _unheard(self, _: Event) -> list[Command]:
+        """It said too little, or nothing: there is nobody to speak to."""
+        self.state = State.DONE
+        return [Abort()]
 
     def _go(self) -> list[Command]:
         route = self._route = self._parts.router.route(self._parts, self._request, self._tried)
@@ -115,6 +146,11 @@ class Stream:
         return [SendServer(event.data)]
 
     def _to_client(self, event: ServerData) -> list[Command]:
+        if self._answers is not None and self._answers.found is None:
+            hello = self._answers.feed(event.data)
+            if hello is not None and hello.session:
+                said = ResponseHead(0, b"", [(_SESSION, hello.session.encode())])
+                self._parts.router.answered(self._parts, self._request, self._route, said)
         self._parts.router.used(self._parts, self._request, self._route)
         return [SendClient(event.data)]
 
@@ -151,6 +187,12 @@ _LOST: dict[type, Callable[..., list[Command]]] = {
 }
 TRANSITIONS: dict[State, dict[type, Callable[..., list[Command]]]] = {
     State.NEW: {Started: Stream._start},
+    State.HELLO: {
+        ClientData: Stream._hear,
+        ClientEnd: Stream._unheard,
+        ClientGone: Stream._unheard,
+        Deadline: Stream._unheard,
+    },
     State.CONNECTING: {
         Connected: Stream._connected,
         NotConnected: Stream._not_connected,

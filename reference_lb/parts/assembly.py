@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from limpet.reference_lb.parts.binding_stores import NoStore, TableStore
-from limpet.reference_lb.parts.carried_keys import HeaderKey, UrlKey
+from limpet.reference_lb.parts.carried_keys import TLS_SESSION, HeaderKey, UrlKey
 from limpet.reference_lb.parts.client_address import ConnectionAddress, ForwardedAddress, Trusted
 from limpet.reference_lb.parts.clock import OffsetClock
 from limpet.reference_lb.parts.companion import CompanionKey, CompanionRouter, ShardedCookies, Shards, TicketStore
 from limpet.reference_lb.parts.cookie_store import CookieStore
 from limpet.reference_lb.parts.cookie_writer import CookiePlan, Issue, NoCookies, PlannedCookies
+from limpet.reference_lb.parts.groups import GroupHealth, GroupRouter
 from limpet.reference_lb.parts.header_policy import ForwardingHeaders
 from limpet.reference_lb.parts.health_view import AssumedHealth, CheckedHealth
 from limpet.reference_lb.parts.key_readers import AddressMask, ApplicationKey, CookieKey, FlowKey, NoKey, SourceKey
@@ -35,6 +36,7 @@ from limpet.reference_lb.parts.protocols import (
 )
 from limpet.reference_lb.parts.reactions import ConfiguredReactions, ManualSwitch
 from limpet.reference_lb.parts.router import PinningRouter
+from limpet.reference_lb.parts.scopes import PathRules, ScopedKeys
 from limpet.reference_lb.parts.source_hash import HashRouter, ModuloPlacement, RingPlacement
 from limpet.reference_lb.settings.companion_rules import companion_names
 from limpet.reference_lb.settings.config import Affinity, Companion, Config, CookieAttributes, Health, Listener, Span
@@ -47,7 +49,7 @@ def build_parts(config: Config) -> Parts:
     affinity = config.affinity
     clock = OffsetClock()
     pool = MemberPool()
-    pool.apply(specs(config.pool.member))
+    pool.apply(specs(config.pool.wanted))
     mode = _MODES[affinity.mode](affinity, clock)
     hidden = _cookie_names(affinity) if affinity.mode == "lb-cookie" and affinity.cookie.strip else []
     if affinity.companion is not None and affinity.companion.strip:
@@ -55,6 +57,12 @@ def build_parts(config: Config) -> Parts:
     mark = _mark(affinity)
     if mark is not None and affinity.application is not None:
         mode = mode._replace(binding_store=MarkStore(mark, pool), cookie_writer=_marked(affinity))
+    health_view, router = _health_view(config.health), _router(affinity)
+    if config.pool.group:
+        health_view, router = GroupHealth(health_view), GroupRouter(router)
+    if config.listener.rule:
+        rules = PathRules({each.path: each.group for each in config.listener.rule})
+        mode = mode._replace(key_reader=ScopedKeys(mode.key_reader, rules, carried=affinity.mode == "lb-cookie"))
     least = config.pool.algorithm == "weighted-least-connections"
     return Parts(
         clock=clock,
@@ -64,11 +72,11 @@ def build_parts(config: Config) -> Parts:
         picker=LeastConnections() if least else SmoothRoundRobin(),
         cookie_writer=mode.cookie_writer,
         header_policy=_headers(affinity, hidden),
-        health_view=_health_view(config.health),
+        health_view=health_view,
         pool=pool,
         reactions=_reactions(affinity),
         switch=ManualSwitch(affinity.enabled and affinity.mode != "none"),
-        router=_router(affinity),
+        router=router,
         client_address=_client_address(config.listener),
     )
 
@@ -193,6 +201,10 @@ def _url(affinity: Affinity, clock: Clock) -> _Mode:
     return _Mode(reader, TableStore(affinity.table_size), NoCookies())
 
 
+def _tls_session(affinity: Affinity, clock: Clock) -> _Mode:
+    return _Mode(HeaderKey(TLS_SESSION, minted=True, mask=_tie(affinity)), TableStore(affinity.table_size), NoCookies())
+
+
 _MODES = {
     "none": _none,
     "source-ip": _source_ip,
@@ -200,6 +212,7 @@ _MODES = {
     "app-cookie": _app_cookie,
     "header": _header,
     "url": _url,
+    "tls-session-id": _tls_session,
     "lb-cookie": _lb_cookie,
 }
 
@@ -262,6 +275,7 @@ def _reactions(affinity: Affinity) -> ConfiguredReactions:
         on_unhealthy=Unhealthy(reaction.unhealthy),
         on_bad_key=BadKey(reaction.bad_cookie),
         repin_drained=reaction.draining == "repin",
+        cut_drained=reaction.drain_timeout,
         go_home=reaction.recovered == "return",
         retry=reaction.in_request == "retry",
     )

@@ -9,6 +9,9 @@ from urllib.parse import unquote_to_bytes
 from limpet.reference_lb.parts.key_readers import AddressMask, ApplicationKey, NoKey
 from limpet.reference_lb.parts.records import Issued, RequestHead, ResponseHead
 
+TLS_SESSION = ":tls-session"
+"""Under this name a session id of TLS stands among the headers of a connection, which has no others."""
+
 
 class HeaderKey(NoKey):
     """The value of a header, with the blanks around it cut off; of several lines each that is not empty.

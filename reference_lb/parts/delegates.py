@@ -192,6 +192,9 @@ class ReactionsAround:
     def drained(self, request: RequestHead, binding: Binding) -> bool:
         return self.inner.drained(request, binding)
 
+    def drain_timeout(self) -> float | None:
+        return self.inner.drain_timeout()
+
     def returns(self, request: RequestHead, binding: Binding) -> bool:
         return self.inner.returns(request, binding)
 

@@ -201,6 +201,9 @@ class Reactions(Protocol):
     def drained(self, request: RequestHead, binding: Binding) -> bool:
         """Whether a pin to a draining member is given up."""
 
+    def drain_timeout(self) -> float | None:
+        """Seconds after which what is under way at a draining member is cut; None: it may take as long as it wants."""
+
     def returns(self, request: RequestHead, binding: Binding) -> bool:
         """Whether a re-pinned client goes home when its home is up again."""
 

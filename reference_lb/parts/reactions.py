@@ -17,6 +17,7 @@ class ConfiguredReactions:
     on_unhealthy: Unhealthy = Unhealthy.REPIN
     on_bad_key: BadKey = BadKey.REPLACE
     repin_drained: bool = True
+    cut_drained: float | None = None
     go_home: bool = False
     retry: bool = False
 
@@ -27,6 +28,10 @@ class ConfiguredReactions:
     def drained(self, request: RequestHead, binding: Binding) -> bool:
         """As configured."""
         return self.repin_drained
+
+    def drain_timeout(self) -> float | None:
+        """As configured."""
+        return self.cut_drained
 
     def returns(self, request: RequestHead, binding: Binding) -> bool:
         """As configured."""

@@ -10,23 +10,28 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class MemberSpec(NamedTuple):
-    """A wanted member of the pool, as configured."""
+    """A wanted member of the pool, as configured. `servers`: hosts and ports, where it is a group of them."""
 
     name: str
     host: str
     port: int
     weight: int = 1
     drain: bool = False
+    servers: tuple[tuple[str, int], ...] = ()
 
     @property
     def id(self) -> str:
         """The server's identity: a name that moved to another address is another server."""
-        return f"{self.name}@{self.host}:{self.port}"
+        addresses = self.servers or ((self.host, self.port),)
+        return f"{self.name}@{'+'.join(f'{host}:{port}' for host, port in addresses)}"
 
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A server in the pool; the object lives as long as the server stays the same one."""
+    """A server in the pool; the object lives as long as the server stays the same one.
+
+    A group has `servers`, and host and port of the first of them; each server names its `group` by id.
+    """
 
     id: str
     name: str
@@ -35,11 +40,21 @@ class Member:
     weight: int = 1
     drain: bool = False
     in_flight: int = 0
+    servers: tuple[Member, ...] = ()
+    group: str = ""
 
     @classmethod
     def of(cls, spec: MemberSpec) -> Member:
-        """A new server with nothing in flight."""
-        return cls(spec.id, spec.name, spec.host, spec.port, spec.weight, spec.drain)
+        """A new server with nothing in flight, or a group of such."""
+        servers = tuple(
+            cls(f"{spec.name}@{host}:{port}", spec.name, host, port, group=spec.id) for host, port in spec.servers
+        )
+        return cls(spec.id, spec.name, spec.host, spec.port, spec.weight, spec.drain, servers=servers)
+
+    @property
+    def asked(self) -> tuple[Member, ...]:
+        """Those that connections are made to: the group's servers, or the member itself."""
+        return self.servers or (self,)
 
 
 @dataclass(slots=True)
@@ -149,6 +164,7 @@ class Route:
         binding: the pin, None when there is none to hold.
         key: what the client sent and the pin was found under (None when nothing was found).
         renewed_key: the pin came from a value under an older key.
+        server: the one of the member's servers that gets it; None where the member is no group.
     """
 
     member: Member | None
@@ -157,6 +173,14 @@ class Route:
     key: str | None = None
     renewed_key: bool = False
     refusal: Refusal | None = None
+    server: Member | None = None
+
+    @property
+    def asked(self) -> Member | None:
+        """Whom a connection is made to: the server, if it is one of the member's."""
+        if self.server is not None and self.member is not None and self.server.group == self.member.id:
+            return self.server
+        return self.member
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,13 @@ class Tls(Section):
     publish: FilePath | None = None
 
 
+class Rule(Section):
+    """Requests for what is below `path` go to another group of the same servers, with pins of its own."""
+
+    path: UrlPath
+    group: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
 class Listener(Section):
     """Where clients connect. Port 0 takes a free one.
 
@@ -141,6 +148,7 @@ class Listener(Section):
     forwarded: Literal["x-forwarded-for", "x-real-ip", "forwarded"] | None = None
     proxy_protocol: bool = False
     flows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    rule: tuple[Rule, ...] = Field(default=(), strict=False)
 
 
 class Admin(Section):
@@ -149,6 +157,13 @@ class Admin(Section):
     host: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)]
     token: Annotated[str, Field(min_length=8)]
+
+
+class ServerConfig(Section):
+    """One server of a group."""
+
+    host: Host
+    port: Port
 
 
 class MemberConfig(Section):
@@ -161,11 +176,26 @@ class MemberConfig(Section):
     drain: bool = False
 
 
+class GroupConfig(Section):
+    """A group of servers that stands in the pool as one backend: pins lead to it, its servers take turns."""
+
+    name: Annotated[str, Field(min_length=1)]
+    servers: Annotated[tuple[ServerConfig, ...], Field(min_length=1, strict=False)]
+    weight: Annotated[int, Field(ge=0, le=1000)] = 1
+    drain: bool = False
+
+
 class PoolConfig(Section):
-    """The backends and how new sessions are spread over them."""
+    """The backends, or groups of them, and how new sessions are spread over them."""
 
     algorithm: Literal["weighted-round-robin", "weighted-least-connections"] = "weighted-round-robin"
     member: tuple[MemberConfig, ...] = Field(default=(), strict=False)
+    group: tuple[GroupConfig, ...] = Field(default=(), strict=False)
+
+    @property
+    def wanted(self) -> tuple[MemberConfig | GroupConfig, ...]:
+        """Whichever of the two there are."""
+        return self.group or self.member
 
 
 class Limits(Section):
@@ -189,6 +219,7 @@ class Reaction(Section):
     unhealthy: Literal["repin", "reroute", "refuse", "stay"] = "repin"
     in_request: Literal["retry", "may-fail"] = "may-fail"
     draining: Literal["repin", "keep"] = "repin"
+    drain_timeout: Duration | None = None
     recovered: Literal["stay", "return"] = "stay"
     bad_cookie: Literal["replace", "ignore", "refuse"] = "replace"
     ip_change: Literal["keep", "invalidate"] = "keep"
@@ -273,7 +304,7 @@ class Url(Section):
 class Affinity(Section):
     """Stickiness."""
 
-    mode: Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "none"] = "none"
+    mode: Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "tls-session-id", "none"] = "none"
     enabled: bool = True
     duration: Duration | None = None
     clock: Literal["idle", "absolute", "session"] = "idle"

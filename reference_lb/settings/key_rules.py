@@ -21,8 +21,8 @@ def key_problems(affinity: Affinity) -> Iterator[Problem]:
         yield from _url(affinity)
     elif affinity.url is not None:
         yield Problem("affinity.url", f'it needs mode = "url", and mode is "{affinity.mode}"')
-    if affinity.mode in ("header", "url"):
-        if affinity.clock == "session":
+    if affinity.mode in ("header", "url", "tls-session-id"):
+        if affinity.clock == "session" and affinity.mode != "tls-session-id":
             yield Problem(
                 "affinity.clock", f'"session" needs a cookie; with mode = "{affinity.mode}" use "idle" or "absolute"'
             )

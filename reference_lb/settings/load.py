@@ -10,11 +10,20 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from limpet.reference_lb.parts.records import MemberSpec
-from limpet.reference_lb.settings.config import Affinity, Config, Listener, MemberConfig, PoolConfig, Timeouts
+from limpet.reference_lb.settings.config import (
+    Affinity,
+    Config,
+    GroupConfig,
+    Listener,
+    MemberConfig,
+    PoolConfig,
+    Timeouts,
+)
 from limpet.reference_lb.settings.listener_rules import timeout_problems
+from limpet.reference_lb.settings.pool_rules import group_problems, pool_problems
 from limpet.reference_lb.settings.presets import constraint_problems, names, with_preset
 from limpet.reference_lb.settings.problems import ConfigError, Problem, problems_of
-from limpet.reference_lb.settings.rules import affinity_problems, listener_problems, member_problems
+from limpet.reference_lb.settings.rules import affinity_problems, listener_problems
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -57,7 +66,9 @@ def check(raw: Mapping[str, object], source: Path | None = None) -> Config:
     if listener is not None and timeouts is not None:
         problems += timeout_problems(listener, timeouts)
     if pool is not None:
-        problems += member_problems(pool.member, "pool.member")
+        problems += pool_problems(pool)
+        if listener is not None and affinity is not None:
+            problems += group_problems(pool, listener, affinity)
     name = raw.get("preset")
     if isinstance(name, str) and name in names():
         problems += constraint_problems(name, {"listener": listener, "affinity": affinity, "pool": pool})
@@ -74,8 +85,8 @@ def _section(model: type[_Model], raw: object) -> _Model | None:
         return None
 
 
-def check_members(raw: object) -> tuple[MemberConfig, ...]:
-    """Check a list of members that the admin API was given.
+def check_members(raw: object, *, groups: bool = False) -> tuple[MemberConfig | GroupConfig, ...]:
+    """Check a list of members that the admin API was given; `groups`: each is a group of servers.
 
     Raises:
         ConfigError: with every problem.
@@ -83,15 +94,22 @@ def check_members(raw: object) -> tuple[MemberConfig, ...]:
     if not isinstance(raw, list):
         raise ConfigError([Problem("", "a list of members is wanted")], "members")
     try:
-        members = PoolConfig.model_validate({"member": raw}).member
+        pool = PoolConfig.model_validate({"group" if groups else "member": raw})
     except ValidationError as error:
         raise ConfigError(problems_of(error, PoolConfig), "members") from error
-    problems = list(member_problems(members, "member"))
+    problems = list(pool_problems(pool))
     if problems:
         raise ConfigError(problems, "members")
-    return members
+    return pool.wanted
 
 
-def specs(members: Sequence[MemberConfig]) -> list[MemberSpec]:
+def specs(members: Sequence[MemberConfig | GroupConfig]) -> list[MemberSpec]:
     """As the pool wants them."""
-    return [MemberSpec(m.name, m.host, m.port, m.weight, m.drain) for m in members]
+    return [_spec(each) for each in members]
+
+
+def _spec(member: MemberConfig | GroupConfig) -> MemberSpec:
+    if isinstance(member, MemberConfig):
+        return MemberSpec(member.name, member.host, member.port, member.weight, member.drain)
+    addresses = tuple((each.host, each.port) for each in member.servers)
+    return MemberSpec(member.name, *addresses[0], member.weight, member.drain, addresses)

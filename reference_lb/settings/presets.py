@@ -22,7 +22,10 @@ Table = dict[str, object]
 
 
 class Constraint(BaseModel):
-    """What a product allows one setting: words, a range of durations, names that do not begin with reserved ones."""
+    """What a product allows one setting: words, a range of durations, names that do not begin with reserved ones.
+
+    `characters`: what a name may hold beside letters and digits. `absent`: the setting is for other modes only.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -32,7 +35,9 @@ class Constraint(BaseModel):
     min: str | None = None
     max: str | None = None
     reserved: list[str] | None = None
+    characters: str | None = None
     required: bool = False
+    absent: bool = False
 
 
 class Preset(BaseModel):
@@ -102,6 +107,9 @@ def _problems(name: str, constraint: Constraint, value: object) -> Iterator[Prob
         if constraint.required:
             yield Problem(constraint.setting, f"it is missing, and {said} needs it")
         return
+    if constraint.absent:
+        yield Problem(constraint.setting, f"it is given, and {said} does not allow it in this mode")
+        return
     shown = show_duration(value) if isinstance(value, float) else f'"{value}"'
     if constraint.only is not None and not any(_same(value, each) for each in constraint.only):
         words = " or ".join(f'"{each}"' if isinstance(each, str) else str(each).lower() for each in constraint.only)
@@ -110,6 +118,11 @@ def _problems(name: str, constraint: Constraint, value: object) -> Iterator[Prob
         yield Problem(constraint.setting, f"{shown} is below {constraint.min}, the least that {said} allows")
     if isinstance(value, float) and constraint.max is not None and value > parse_duration(constraint.max):
         yield Problem(constraint.setting, f"{shown} is above {constraint.max}, the most that {said} allows")
+    if isinstance(value, str) and constraint.characters is not None:
+        odd = sorted({c for c in value if not (c.isascii() and (c.isalnum() or c in constraint.characters))})
+        if odd:
+            holds = f"{' '.join(map(repr, odd))} beside letters, digits and {constraint.characters}"
+            yield Problem(constraint.setting, f"{shown} holds {holds}, which are all that {said} allows")
     for prefix in constraint.reserved or []:
         if isinstance(value, str) and value.startswith(prefix):
             yield Problem(constraint.setting, f'{shown}: names that begin with "{prefix}" are reserved by {said}')

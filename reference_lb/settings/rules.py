@@ -10,7 +10,6 @@ from limpet.reference_lb.settings.config import (
     Affinity,
     CookieAttributes,
     Listener,
-    MemberConfig,
     Twin,
 )
 from limpet.reference_lb.settings.durations import show_duration
@@ -23,13 +22,6 @@ from limpet.reference_lb.settings.problems import Problem
 SECURE_PREFIXES = ("__Host-", "__Secure-")
 
 
-def member_problems(members: tuple[MemberConfig, ...], prefix: str) -> Iterator[Problem]:
-    """Names are unique."""
-    for name, count in Counter(member.name for member in members).items():
-        if count > 1:
-            yield Problem(prefix, f'{count} members are named "{name}"; each needs a name of its own')
-
-
 def listener_problems(listener: Listener, affinity: Affinity) -> Iterator[Problem]:
     """Cookies, headers and URLs need HTTP, flows anything else; TLS and whom to trust have rules of their own."""
     yield from transport_problems(listener)
@@ -39,12 +31,29 @@ def listener_problems(listener: Listener, affinity: Affinity) -> Iterator[Proble
             "affinity.mode",
             f'"{mode}" needs listener.protocol = "http"; with "{protocol}" use "source-ip", "flow" or "none"',
         )
+    if protocol != "http" and affinity.reaction.drain_timeout is not None:
+        yield Problem("affinity.reaction.drain_timeout", 'it needs listener.protocol = "http"')
+    if protocol != "tcp" and mode == "tls-session-id":
+        yield Problem("affinity.mode", '"tls-session-id" needs listener.protocol = "tcp": the members speak TLS')
     if protocol == "http" and mode == "flow":
         yield Problem("affinity.mode", '"flow" needs listener.protocol = "tcp" or "udp": requests are no flows')
+    if listener.rule and (protocol != "http" or mode not in ("lb-cookie", "source-ip", "none") or hashed(affinity)):
+        yield Problem(
+            "listener.rule",
+            'it needs protocol = "http" and affinity.mode "lb-cookie", "source-ip" or "none", with store = "table"',
+        )
+    for path, count in Counter(each.path for each in listener.rule).items():
+        if count > 1:
+            yield Problem("listener.rule", f'{count} rules are about "{path}"')
     if mode == "flow" and listener.proxy_protocol:
         yield Problem(
             "listener.proxy_protocol", 'mode = "flow" goes by the ports of connections, which are the proxy\'s'
         )
+
+
+def hashed(affinity: Affinity) -> bool:
+    """Whether pins are computed instead of kept."""
+    return affinity.store != "table"
 
 
 def affinity_problems(affinity: Affinity) -> Iterator[Problem]:
@@ -83,7 +92,7 @@ def _limits(affinity: Affinity) -> Iterator[Problem]:
 
 
 def _session(affinity: Affinity) -> Iterator[Problem]:
-    if affinity.mode in ("source-ip", "flow"):
+    if affinity.mode in ("source-ip", "flow", "tls-session-id"):
         yield Problem(
             "affinity.clock", f'"session" needs a cookie; with mode = "{affinity.mode}" use "idle" or "absolute"'
         )

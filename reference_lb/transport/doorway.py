@@ -18,8 +18,12 @@ from limpet.reference_lb.transport.timer import DeadlineTimer
 Serve = Callable[[str], asyncio.Protocol]
 
 
-def entrance(site: Site, listener: Listener) -> Callable[[], asyncio.Protocol]:
-    """What serves each new connection: the protocol itself where nothing has to be found out first."""
+def entrance(site: Site, listener: Listener, *, hello: bool = False) -> Callable[[], asyncio.Protocol]:
+    """What serves each new connection: the protocol itself where nothing has to be found out first.
+
+    Args:
+        hello: connections of plain TCP begin with TLS, whose session ids count.
+    """
     secure = listener.tls is not None
     trusted = Trusted(listener.trusted) if listener.proxy_protocol else None
 
@@ -30,7 +34,7 @@ def entrance(site: Site, listener: Listener) -> Callable[[], asyncio.Protocol]:
         return Http2Connection(site, source, secure=secure)
 
     def tcp(source: str = "") -> asyncio.Protocol:
-        return TcpClient(site, source)
+        return TcpClient(site, source, hello=hello)
 
     serve = http1 if listener.protocol == "http" else tcp
     if trusted is None and not listener.http2:

@@ -131,7 +131,7 @@ class ExchangeDriver(ABC):
         link, self._server = self._server, None
         if link is None:
             return
-        if self._site.parts.pool.find(link.member.id) is None:
+        if self._site.parts.pool.find(link.member.group or link.member.id) is None:
             link.close()
         else:
             link.release()

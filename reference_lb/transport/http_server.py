@@ -64,6 +64,13 @@ class BackendConnection(asyncio.Protocol):
         else:
             self._transport.abort()
 
+    def cut(self) -> None:
+        """The member may serve no longer: as if it had gone away."""
+        owner = self._owner
+        self._fail(drained=True)
+        if owner is not None:
+            owner.flush()
+
     def reading(self, wanted: bool) -> None:
         """Whether the client takes bytes at the moment."""
         if self._transport.is_closing():
@@ -78,6 +85,7 @@ class BackendConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         self._transport = cast(asyncio.Transport, transport)
+        self._upstreams.opened(self.member, self)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and let the owner send what came of it at once."""
@@ -113,6 +121,7 @@ class BackendConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end of a response that runs until close; of any other one, a failure."""
         owner = self._owner
+        self._upstreams.closed(self.member, self)
         if owner is None:
             self._upstreams.lost(self.member, self)
             return
@@ -133,11 +142,11 @@ class BackendConnection(asyncio.Protocol):
         if self._owner is not None:
             self._owner.server_writable(True)
 
-    def _fail(self) -> None:
+    def _fail(self, *, drained: bool = False) -> None:
         owner, self._owner = self._owner, None
         self._transport.abort()
         if owner is not None:
-            owner.from_server(ServerGone())
+            owner.from_server(ServerGone(drained))
 
     # -- httptools callbacks
 

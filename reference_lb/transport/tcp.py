@@ -100,10 +100,11 @@ class TcpBackend(asyncio.Protocol):
 class TcpClient(asyncio.Protocol):
     """The client's half; drives the stream."""
 
-    def __init__(self, site: Site, source: str = "") -> None:
+    def __init__(self, site: Site, source: str = "", *, hello: bool = False) -> None:
         self._site = site
         self._source = source  # where a PROXY header has told it
-        self._stream = Stream(site.parts)
+        self._hello = hello
+        self._stream = Stream(site.parts, hello=hello)
         self._transport: asyncio.Transport
         self._server: TcpBackend | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -111,10 +112,11 @@ class TcpClient(asyncio.Protocol):
         self._timer = DeadlineTimer(site.loop, self._deadline)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client connected: nothing is read until a member is connected too."""
+        """A client connected: nothing but its hello is read until a member is connected too."""
         self._transport = cast(asyncio.Transport, transport)
         self._site.clients.add(self)
-        self._transport.pause_reading()
+        if not self._hello:
+            self._transport.pause_reading()
         source, number = self._source or source_of(transport), next(self._site.numbers)
         self.feed(Started(RequestHead(source, number, port=port_of(transport))))
 
@@ -171,6 +173,7 @@ class TcpClient(asyncio.Protocol):
     # -- commands
 
     def _open(self, command: Open) -> None:
+        self.reading(False)
         opening = connect(self._site.loop, command.member, lambda: TcpBackend(self), self._connected)
         self._connecting = self._site.loop.create_task(opening)
 

@@ -1,4 +1,4 @@
-"""Connections to backends: opening them, and keeping idle ones for reuse."""
+"""Connections to backends: opening them, keeping idle ones for reuse, and knowing all that are open."""
 
 from __future__ import annotations
 
@@ -36,13 +36,38 @@ class IdleLink(Protocol):
         """Close it."""
 
 
+class OpenLink(Protocol):
+    """A connection that is open, idle or not."""
+
+    def cut(self) -> None:
+        """Close it; whoever it works for is told that the backend is gone."""
+
+
 class Upstreams:
-    """Idle connections, by member; the last one kept is the first one used again."""
+    """Connections by member. Of idle ones the last one kept is the first one used again."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, idle: float) -> None:
         self._loop = loop
         self._idle = idle
         self._kept: dict[str, list[IdleLink]] = {}
+        self._open: dict[str, set[OpenLink]] = {}
+
+    def opened(self, member: Member, link: OpenLink) -> None:
+        """A connection to the member is there."""
+        self._open.setdefault(member.id, set()).add(link)
+
+    def closed(self, member: Member, link: OpenLink) -> None:
+        """It is gone."""
+        links = self._open.get(member.id, set())
+        links.discard(link)
+        if not links:
+            self._open.pop(member.id, None)
+
+    def cut(self, member: Member) -> None:
+        """Close all connections to the member, whatever is under way on them."""
+        self.drop(member)
+        for link in list(self._open.get(member.id, ())):
+            link.cut()
 
     def take(self, member: Member) -> IdleLink | None:
         """An idle connection to the member, if there is one that is not too old."""

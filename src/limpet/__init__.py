@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from limpet.harness.chaos.fault import Fault
     from limpet.harness.chaos.nemesis import Nemesis
     from limpet.harness.chaos.plan import STEADY, draw, perform, possible, printed
+    from limpet.harness.chaos.random_walk import random_walk
     from limpet.harness.chaos.traffic import Traffic
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
     from limpet.harness.clients.http2 import Ask, Http2Client
@@ -69,6 +70,7 @@ _HOMES = {
     "harness.chaos.nemesis": ("Nemesis",),
     "harness.chaos.plan": ("STEADY", "draw", "perform", "possible", "printed"),
     "harness.chaos.traffic": ("Traffic",),
+    "harness.chaos.random_walk": ("random_walk",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
     "harness.clients.http2": ("Ask", "Http2Client"),
     "harness.clients.websocket": ("handshake_headers",),
@@ -169,6 +171,7 @@ __all__ = [
     "place",
     "possible",
     "printed",
+    "random_walk",
     "rebalanced",
     "recognises_nobody",
     "require_passed_on",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limpet import Client, Kind, Scenario, behaviour, second_node
+from limpet import Client, Kind, Scenario, Special, behaviour, second_node
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.stated import must
 
@@ -10,6 +10,8 @@ USERS = 2
 """Of each backend, that are pinned before the second node starts."""
 NEW = 4
 """That come to the second node first."""
+AHEAD = 30 * 86400.0
+"""Seconds for which the second node's machine seems to run longer than the first one's."""
 
 
 def _unless_promised(contract: Contract) -> str:
@@ -24,7 +26,8 @@ def _unless_promised(contract: Contract) -> str:
     needs=("launch",),
     touches="settings",
     layers=(7,),
-    variants=("same-order", "other-order"),
+    variants=("same-order", "other-order", "shifted-clock"),
+    special={"shifted-clock": Special(needs=("time-namespace",))},
     unless=_unless_promised,
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
@@ -32,11 +35,14 @@ def _unless_promised(contract: Contract) -> str:
     sees=0.23,
 )
 def test_two_nodes(s: Scenario) -> None:
-    """Two nodes with the same configuration and keys agree on every pin, whichever made it and whichever came first."""
+    """Two nodes with the same configuration and keys agree on every pin, whichever made it and whichever came first:
+    told the members in the same or another order, and on machines that were started at different times.
+    """
     s.need_members(2)
     s.step(f"{USERS} users of each backend are pinned by the first node")
     users = [user for group in s.pinned_to_each(USERS).values() for user in group]
-    with second_node(s, reordered=s.variant == "other-order") as node:
+    ahead = AHEAD if s.variant == "shifted-clock" else 0.0
+    with second_node(s, reordered=s.variant == "other-order", ahead=ahead) as node:
         s.step("a second node was started: everybody comes to it, and back to the first")
         for user in _shuffled(s, users):
             with s.luck():

@@ -149,7 +149,7 @@ def test_parser(s: Scenario) -> None:
 
 def _own(s: Scenario, user: Client) -> list[Pair]:
     """The cookies that its pin goes by, as it would send them now."""
-    pairs = parse_cookie_headers(user.cookie_header())
+    pairs = parse_cookie_headers(s.keyed(user).cookie_header())
     found = [(name, value) for name, value in pairs if value and value == user.key]
     if cookie_names(s.contract) is None:
         raise NotCheckable("nothing says which cookie the balancer goes by")

@@ -219,7 +219,8 @@ def _own(s: Scenario, user: Client) -> list[tuple[str, str]]:
     wanted = cookie_names(s.contract)
     if wanted is None:
         raise NotCheckable("the contract does not name the cookie")
-    found = [(name, value) for name, value in parse_cookie_headers(user.cookie_header()) if wanted.fullmatch(name)]
+    carried = parse_cookie_headers(s.keyed(user).cookie_header())
+    found = [(name, value) for name, value in carried if wanted.fullmatch(name)]
     if not found:
         raise Inconclusive(f"{user.name} has no cookie that could be made bad")
     return found
@@ -336,7 +337,7 @@ def _goes_on(s: Scenario, user: Client, first: Exchange, *, planted: bool) -> No
 
 def _expired(s: Scenario) -> None:
     users = [user for group in s.pinned_to_each(EACH).values() for user in group]
-    sent = [(user, user.cookie_header(), _own(s, user), user.backend) for user in users]
+    sent = [(s.keyed(user), user.cookie_header(), _own(s, user), user.backend) for user in users]
     s.step(f"{len(users)} users send their cookies once more after the end of the duration")
     let_pass(s, s.duration + 2 * s.resolution)
     reactions = Reactions(s)

@@ -83,18 +83,19 @@ def test_duplicate_cookies(s: Scenario) -> None:
         s.step(f"{len(users)} users send their cookies twice")
         kept = 0
         for user in users:
-            home = user.backend
             for _ in range(REPEATS):
+                twice = "; ".join([_pair(s, user)] * 2)
+                home = user.backend
                 s.scramble()
-                kept += user.visit(cookie="; ".join([_pair(s, user)] * 2)).backend == home
+                kept += user.visit(cookie=twice).backend == home
         s.observe(f"{kept} of {REPEATS * len(users)} requests that carried the cookie twice met their user's backend")
         return
     if s.variant == "first-is-dead":
         _first_is_dead(s, users)
         return
-    pairs = [(one, other) for one in users for other in users if one.backend != other.backend][: 2 * EACH]
-    homes = {user.name: user.backend for user in users}
     cookies = {user.name: _pair(s, user) for user in users}
+    homes = {user.name: user.backend for user in users}
+    pairs = [(one, other) for one in users for other in users if one.backend != other.backend][: 2 * EACH]
     s.step(f"{len(pairs)} requests, {REPEATS} times each, carry the cookies of two users of different backends")
     first = last = other = unstable = 0
     for one, two in pairs:
@@ -123,7 +124,8 @@ def _first_is_dead(s: Scenario, users: list[Client]) -> None:
     )
     kept = 0
     for user in users:
-        home, pair = user.backend, _pair(s, user)
+        pair = _pair(s, user)
+        home = user.backend
         for _ in range(2 * REPEATS):
             s.scramble()
             exchange = user.visit(cookie=f"{pair.partition('=')[0]}=limpet-nowhere; {pair}", note=ODD)
@@ -142,7 +144,8 @@ def _pair(s: Scenario, user: Client) -> str:
     wanted = cookie_names(s.contract)
     if wanted is None:
         raise NotCheckable("the contract does not name the cookie")
-    found = [f"{name}={value}" for name, value in parse_cookie_headers(user.cookie_header()) if wanted.fullmatch(name)]
+    carried = parse_cookie_headers(s.keyed(user).cookie_header())
+    found = [f"{name}={value}" for name, value in carried if wanted.fullmatch(name)]
     if not found:
         raise Inconclusive(f"{user.name} has no cookie to send")
     return found[0]

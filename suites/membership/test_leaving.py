@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from limpet import Exchange, Flight, Inconclusive, Kind, Observed, Scenario, behaviour, draws_to_meet, together
-from limpet.harness.model.contract.stated import Stated
+import math
+import time
+from contextlib import closing
+
+from limpet import (
+    Client,
+    Contract,
+    Exchange,
+    Flight,
+    Inconclusive,
+    Kind,
+    NotCheckable,
+    Observed,
+    Scenario,
+    behaviour,
+    draws_to_meet,
+    together,
+)
+from limpet.harness.model.contract.stated import Stated, must
+from limpet.harness.model.history import Control
+from limpet.harness.model.oracle.exchanges import ODD
 
 STAYS = 10
 """Requests of each user after its backend left, each after a fresh draw of limpet's luck among those that stay."""
@@ -91,7 +110,7 @@ def test_drain(s: Scenario) -> None:
         s.system.drain(leaving)
         early = flight.over
         held = flight.land()
-    under_way(s, leaving, flight.backend, held, early=early)
+    under_way(s, leaving, flight.backend, held, early=early or _outlasted(s, held))
     s.step("everybody goes on")
     for _ in range(5):
         for user in (*lost, *others):
@@ -109,6 +128,13 @@ def test_drain(s: Scenario) -> None:
         new = sum(each.backend == leaving for each in fresh)
         text = f"{stayed} of {len(lost)} pinned users stayed, {new} of {FRESH} new sessions went there"
         raise Observed(f"{text}; when it drained no more, new sessions {'reached' if reached else 'did not reach'} it")
+
+
+def _outlasted(s: Scenario, held: Exchange) -> bool:
+    """Whether a slow machine made it last until the drain itself may have had an end."""
+    window = s.contract.reaction.drain_window
+    began = s.controls[-1].t
+    return window is not None and held.received.t > began + min(window.allowed) - s.resolution
 
 
 def open_again(s: Scenario, name: str) -> bool:
@@ -137,8 +163,99 @@ def under_way(s: Scenario, leaving: str, backend: str, held: Exchange, *, early:
     if backend != leaving:
         return
     if early:
-        s.observe("the request under way was over before draining had begun")
+        s.observe("the request under way was over before draining had begun, or when it had ended")
         return
     what = held.error or f"status {held.status} from {held.backend or 'the balancer'}"
     text = f"a request that was under way when {leaving} began to drain was not finished: {what}"
     s.expect(held.ok and held.backend == leaving, Kind.ERROR, text, held)
+
+
+EVENT = 0.2
+"""Seconds between two events of a stream that is under way while its backend drains."""
+SHORT = 5
+"""Events of the stream that ends within the window: a second's worth."""
+BEYOND = 5.0
+"""Seconds for which the other one would go on after the window's end."""
+
+
+def _window(contract: Contract) -> str:
+    window = contract.reaction.drain_window
+    if window is None or window.sole is None:
+        return "nobody says how long a drain may take"
+    return "" if stated(window) and stated(contract.reaction.drain_end) else "how a drain ends is not promised"
+
+
+@behaviour(
+    "membership.drain-timeout",
+    fields=("reaction.drain_window", "reaction.drain_end"),
+    needs=("drain", "faults"),
+    touches="membership",
+    layers=(7,),
+    waits=True,
+    unless=_window,
+    certainty="one violation is enough; no luck of a right balancer can cause one",
+    error_rate=0.0,
+    budget=40,
+)
+def test_drain_timeout(s: Scenario) -> None:
+    """What is under way when a backend begins to drain has the drain window to finish; what has not by then is cut, or
+    goes on, as documented. Others notice nothing of it.
+    """
+    window = s.contract.reaction.drain_window
+    if window is None or window.sole is None:
+        raise NotCheckable("nobody says how long a drain may take")
+    leaving = s.rng.choice(s.names)
+    users = [s.pinned(leaving) for _ in range(2)]
+    others = [s.pinned(name) for name in s.names if name != leaving]
+    events = (SHORT, math.ceil((window.sole + BEYOND) / EVENT))
+    lengths = " and ".join(f"{each * EVENT:g} s" for each in events)
+    s.step(f"streams of {lengths} are under way; the window is {window.sole:g} s")
+    with (
+        Flight(s, lambda: stream(users[0], events[0])) as short,
+        Flight(s, lambda: stream(users[1], events[1])) as long,
+    ):
+        s.system.drain(leaving)
+        drained = s.controls[-1]
+        s.real_wait(max(0.0, drained.done + window.sole - time.monotonic()))
+        seen = [
+            finished(s, flight.land(), count, drained, window.sole)
+            for flight, count in ((short, events[0]), (long, events[1]))
+            if flight.backend == leaving
+        ]
+    if len(seen) < len(events) or not all(seen):
+        raise Inconclusive("the streams did not reach their backend, or ended too near to the end of the window")
+    s.step("those of other backends go on")
+    for user in others:
+        user.visit(new_connection=True)
+
+
+def stream(user: Client, events: int) -> Exchange:
+    """Listens to so many events with this user's key, on a connection of its own."""
+    wishes = (("Accept", "text/event-stream"), ("Limpet-Events", str(events)), ("Limpet-Pause", f"{EVENT:g}"))
+    said = user.spoken()
+    headers = [each for each in said.headers if each[0].lower() != "accept"]
+    with closing(user.raw()) as connection:
+        patience = events * EVENT + BEYOND
+        found = connection.request(user.name, "GET", said.path, (*headers, *wishes), timeout=patience, note=ODD)
+    return user.heard(found)
+
+
+def finished(s: Scenario, ended: Exchange, count: int, drained: Control, window: float) -> bool:
+    """Decides about one stream: whether it was cut before its time, or not at all although it should have been.
+
+    False where it ended too near to the end of the window to say.
+    """
+    end, complete = ended.received.t, ended.ok and ended.body.count(b"data:") >= count
+    name, after = ended.sent.client, ended.received.t - drained.t
+    slack = s.resolution + s.system.loaded.target.timing.grace.value
+    if not complete and (end < drained.t + window - slack or must(s.contract.reaction.drain_end, "finish")):
+        text = f"what {name} had under way when {drained.backend} began to drain was cut after {after:.1f} s"
+        return not s.expect(False, Kind.ERROR, text, ended)
+    if complete and end > drained.done + window + slack:
+        right = not must(s.contract.reaction.drain_end, "cut")
+        text = f"{name} was still served by {drained.backend} {after:.1f} s after it began to drain, for {window:g} s"
+        s.expect(right, Kind.SERVED_BY_DRAINING, text, ended)
+        return True
+    decisive = complete == (end < drained.t + window)
+    s.decided += decisive
+    return decisive

@@ -17,7 +17,7 @@ from limpet.harness.model.contract.profile import Attributes
 Catalogues = dict[str, Catalogue]
 WORDS_IN_A_ROW = 7
 DIGEST = 5
-THEMES = "affinity|cookie|duration|invalidation|failover|membership|protocol|network|balancer|security|fairness"
+THEMES = "affinity|chaos|cookie|duration|invalidation|failover|membership|protocol|network|balancer|security|fairness"
 
 
 def every(catalogues: Catalogues) -> list[tuple[str, Requirement]]:
@@ -56,14 +56,14 @@ def sources(catalogue: Catalogue) -> set[str]:
 
 PROFILES = """
 apache: routeid nofailover jsessionid jsessionid-url round-robin
-aws-alb: duration-cookie application-cookie
+aws-alb: duration-cookie application-cookie target-group-cookie
 aws-clb: duration-cookie session-cookie application-cookie
 aws-nlb: flow-hash source-ip udp
-caddy: cookie ip-hash client-ip-hash header query weighted-round-robin
+caddy: cookie ip-hash client-ip-hash header query uri-hash weighted-round-robin
 envoy: stateful-cookie stateful-cookie-strict stateful-cookie-outlier stateful-cookie-retries
 envoy: stateful-cookie-unchecked stateful-header ring-hash-cookie ring-hash-source maglev-cookie maglev-source
-envoy: ring-hash-header tcp-ring-hash-source round-robin
-generic: header header-minted url
+envoy: ring-hash-header maglev-header tcp-ring-hash-source round-robin
+generic: header header-minted url tls-session-id
 haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
 haproxy: tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
@@ -71,15 +71,18 @@ huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
 lighttpd: sticky round-robin
 nghttpx: cookie cookie-strict ip round-robin
 nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
-nginx: hash-header hash-url stream-hash-consistent round-robin
+nginx: hash-header hash-url hash-cookie stream-hash-consistent stream-udp-hash-consistent round-robin
 pen: client-table round-robin
 reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin
 reference: least-connections lb-cookie-https source-ip-forwarded source-ip-proxy source-hash-modulo
 reference: source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions source-ip-small-table
 reference: udp-source-ip udp-flow tcp-flow
+skipper: consistent-hash-source consistent-hash-header consistent-hash-query round-robin
+socketio-sticky: sid round-robin
 squid: sourcehash round-robin
 traefik: sticky-cookie sticky-cookie-https sticky-cookie-bare weighted-sticky hrw round-robin tcp-weighted
 trafficserver: client-ip round-robin
+undertow: session-cookie round-robin
 varnish: shard-client-ip round-robin
 """
 
@@ -114,9 +117,13 @@ def test_each_named_behaviour_exists(catalogues: Catalogues, known_behaviours: f
 
 def test_each_named_variant_exists(catalogues: Catalogues, root: Path, known_behaviours: frozenset[str]) -> None:
     texts = [path.read_text(encoding="utf-8") for path in (root / "suites").rglob("*.py")]
-    for _, each in every(catalogues):
+    for product, each in every(catalogues):
         for name, variant in re.findall(r"(\S+)\[([^\]]+)\]", " ".join(each.behaviours)):
-            if name in known_behaviours and variant not in Attributes.model_fields:
+            if name == "balancer.constraints":  # its variants are data: what a profile says is refused
+                for profile in each.profiles:
+                    forbidden = catalogues[product].profile[profile].forbidden
+                    assert variant in {one.name for one in forbidden}, f"{each.id}: {profile} forbids no {variant}"
+            elif name in known_behaviours and variant not in Attributes.model_fields:
                 found = any(f'"{name}"' in text and f'"{variant}"' in text for text in texts)
                 assert found, f"{each.id}: the suites know no {name}[{variant}]"
 

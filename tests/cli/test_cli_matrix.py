@@ -89,6 +89,14 @@ def test_doctor_tells_what_is_missing_what_it_costs_and_the_cure(said: Said, bun
     assert "1 of 3 bundled targets start here" in text
 
 
+def test_doctor_tells_where_a_version_is_not_the_documented_one(said: Said, bundled, tmp_path: Path) -> None:
+    nginx = (r"^profile = .*$", 'profile = "nginx/round-robin"'), (r"^product = .*$", 'product = "nginx"')
+    bundled(copy(tmp_path, "old", *nginx, (r"^version = .*$", 'version = ["echo", "1.28.0"]')))
+    told = r"limpet +1 target, .* 1\.28\.0 \(judged by the documentation of 1\.29\.6 or newer"
+    assert re.search(told, said("doctor")[1])
+    assert json.loads(said("doctor", "--json")[1])["programs"][0]["documented"].startswith("1.29.6")
+
+
 def test_doctor_says_the_same_to_machines(said: Said, bundled, tmp_path: Path) -> None:
     bundled(ROUND_ROBIN, "reference-shared-sessions", gone(tmp_path))
     code, text = said("doctor", "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,8 @@ def uncheckable(s: Scenario) -> None:
 
 def ends(s: Scenario) -> None:
     moves(s)
-    s.system.target.stop()
+    s.system.target.signal(signal.SIGSEGV)
+    assert s.until(lambda: not s.system.target.alive(), 10)
 
 
 @pytest.fixture(scope="module")

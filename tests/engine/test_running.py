@@ -152,16 +152,6 @@ def test_what_is_only_to_be_observed_is_never_broken(tmp_path: Path) -> None:
     assert "it moved" in result.reason
 
 
-def test_a_balancer_whose_process_ends_in_mid_run_broke_its_promise(tmp_path: Path) -> None:
-    def test(s: Scenario) -> None:
-        pinned_traffic(s)
-        s.system.target.stop()
-
-    result = one(tmp_path, test, touches="settings")
-    assert result.verdict is Verdict.BROKEN
-    assert "process ended" in result.reason
-
-
 def test_the_clock_moves_balancer_and_jar_together(tmp_path: Path) -> None:
     seen: queue.Queue[tuple[str, str]] = queue.Queue()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,7 @@ def _verdicts() -> ModuleType:
 
 
 verdicts = _verdicts()
+WORTH_SAYING = re.compile(r"[0-9]+ products?, |slowest|held|exit|broken")
 INSTALLED = [name for name in names() if verdicts.installed(name)]
 
 
@@ -32,14 +35,22 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcome(out: Path, request: pytest.FixtureRequest) -> tuple[int, str, dict[str, dict[str, str]]]:
+def outcome(out: Path, log: list[str]) -> tuple[int, str, dict[str, dict[str, str]]]:
     result: tuple[int, str, dict[str, dict[str, str]]] = verdicts.run(INSTALLED, out)
-    # How long it took, and who was slowest, belongs into the log of every run.
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    for line in result[1].splitlines():
-        if terminal is not None and line.startswith(("slowest", "held", "exit", "broken")):
-            terminal.write_line(f"limpet matrix: {line}")
+    # What was compared, how long it took and who was slowest belongs into the log of every run.
+    log += [line for line in result[1].splitlines() if WORTH_SAYING.match(line)]
+    matrix = json.loads((out / "matrix.json").read_text("utf-8"))
+    log += verdicts.timing(matrix, verdicts.longest_waits(out / "conformance.json"))
     return result
+
+
+def test_a_runs_times_are_told() -> None:
+    targets = [{"target": "a", "seconds": 80.4}, {"target": "b", "seconds": None}]
+    matrix = {"wall": 99.7, "waited": 1234.5, "slowest": ["a"], "targets": targets}
+    assert verdicts.timing(matrix, {"a": ("duration.expires", 21.0)}) == [
+        "wall 100 s; all its waits, one after the other, 1234 s",
+        "slow: a took 80 s beside all the others; alone it may take 51 s, 30 s more than duration.expires waits",
+    ]
 
 
 def test_every_bundled_target_is_written_down() -> None:
@@ -47,11 +58,48 @@ def test_every_bundled_target_is_written_down() -> None:
 
 
 @pytest.mark.parametrize("target", names())
-def test_verdicts_are_the_expected_ones(target: str, outcome: tuple[int, str, dict[str, dict[str, str]]]) -> None:
+def test_verdicts_are_the_expected_ones(
+    target: str, out: Path, outcome: tuple[int, str, dict[str, dict[str, str]]]
+) -> None:
     if target not in INSTALLED:
         pytest.skip(f"{target} is not installed here")
-    lines = verdicts.differences(verdicts.expected()[target], outcome[2].get(target, {}))
+    out_of_reach = verdicts.left_out(verdicts.reasons(out / "conformance.json").get(target, {}))
+    want, got = (
+        {name: verdict for name, verdict in rows.items() if name not in out_of_reach}
+        for rows in (verdicts.expected()[target], outcome[2].get(target, {}))
+    )
+    lines = verdicts.differences(want, got)
     assert not lines, "\n".join(lines)
+
+
+@pytest.mark.parametrize("target", names())
+def test_what_is_not_checkable_is_so_for_the_reason_written_down(
+    target: str, out: Path, outcome: tuple[int, str, dict[str, dict[str, str]]]
+) -> None:
+    if target not in INSTALLED:
+        pytest.skip(f"{target} is not installed here")
+    assert outcome[2]
+    why = verdicts.reasons(out / "conformance.json").get(target, {})
+    out_of_reach = verdicts.left_out(why)
+    seen = {name: reason for name, reason in why.items() if name not in out_of_reach}
+    lines = verdicts.differences(verdicts.expected_reasons()[target], seen)
+    assert not lines, "\n".join(lines)
+
+
+def test_each_row_that_is_not_checkable_has_a_reason_and_no_other_row_has_one() -> None:
+    written, why = verdicts.expected(), verdicts.expected_reasons()
+    for target, rows in written.items():
+        without = {name for name, verdict in rows.items() if verdict == "not checkable"}
+        assert without == set(why[target]), target
+        assert all(len(reason.split()) > 2 for reason in why[target].values()), target
+
+
+def test_writing_keeps_verdicts_and_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, why = verdicts.expected(), verdicts.expected_reasons()
+    before = {path.name: path.read_text() for path in verdicts.HERE.glob("*.toml")}
+    monkeypatch.setattr(verdicts, "HERE", tmp_path)
+    verdicts.write(written, why)
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.toml")} == before
 
 
 def test_no_row_takes_more_requests_or_sees_less_than_its_behaviour_states(

@@ -1,7 +1,9 @@
 """The verdicts that each bundled target must have, and how to write them down anew.
 
 ``python tests/expected/verdicts.py`` runs every bundled target and rewrites the files; read the difference before
-you commit it: each line of it is a change of what limpet says about somebody's balancer.
+you commit it: each line of it is a change of what limpet says about somebody's balancer. Names of targets after it are
+the only ones that are run and rewritten. Of a row that is *not checkable* the reason is written down too, so that it
+never comes to be so for another one unnoticed.
 """
 
 from __future__ import annotations
@@ -10,18 +12,24 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from limpet.harness.model.verdict import Verdict
 from limpet.harness.targets.load import load, names
 from limpet.reports.conformance import load as load_conformance
 
 HERE = Path(__file__).parent
+ALONE = 30.0
+"""Seconds that a target may take besides what its longest scenario waits, on a machine that it has for itself."""
 
 Verdicts = dict[str, dict[str, str]]
 """Target → behaviour (with its variant) → verdict."""
+Reasons = dict[str, dict[str, str]]
+"""Target → behaviour (with its variant) → why it is not checkable."""
 
 
 def installed(target: str) -> bool:
@@ -46,14 +54,54 @@ def read(file: Path) -> Verdicts:
     """The verdicts in a conformance.json."""
     found: Verdicts = {}
     for result in load_conformance(file).results:
-        name = f"{result.behaviour}[{result.variant}]" if result.variant else result.behaviour
-        found.setdefault(result.target, {})[name] = str(result.verdict)
+        found.setdefault(result.target, {})[result.name] = str(result.verdict)
     return found
+
+
+def reasons(file: Path) -> Reasons:
+    """Why rows in a conformance.json are not checkable."""
+    found: Reasons = {}
+    for result in load_conformance(file).results:
+        if result.verdict is Verdict.NOT_CHECKABLE:
+            found.setdefault(result.target, {})[result.name] = result.reason
+    return found
+
+
+def longest_waits(file: Path) -> dict[str, tuple[str, float]]:
+    """Of each target in a conformance.json the scenario that waited longest, and for how many seconds."""
+    found: dict[str, tuple[str, float]] = {}
+    for result in load_conformance(file).results:
+        if result.waited > found.get(result.target, ("", -1.0))[1]:
+            found[result.target] = result.name, result.waited
+    return found
+
+
+def timing(matrix: Mapping[str, Any], waits: Mapping[str, tuple[str, float]]) -> list[str]:
+    """How long a run took, beside the sum of its waits, and what its slowest targets would take alone.
+
+    Args:
+        matrix: a matrix.json.
+        waits: as `longest_waits`.
+    """
+    lines = [f"wall {matrix['wall']:.0f} s; all its waits, one after the other, {matrix['waited']:.0f} s"]
+    seconds = {each["target"]: each["seconds"] for each in matrix["targets"]}
+    for name in matrix["slowest"]:
+        scenario, waited = waits[name]
+        lines.append(
+            f"slow: {name} took {seconds[name]:.0f} s beside all the others; alone it may take {waited + ALONE:.0f} s, "
+            f"{ALONE:.0f} s more than {scenario} waits"
+        )
+    return lines
 
 
 def expected() -> Verdicts:
     """What is written down."""
     return {path.stem: tomllib.loads(path.read_text())["verdicts"] for path in sorted(HERE.glob("*.toml"))}
+
+
+def expected_reasons() -> Reasons:
+    """The reasons that are written down."""
+    return {path.stem: tomllib.loads(path.read_text()).get("reasons", {}) for path in sorted(HERE.glob("*.toml"))}
 
 
 def differences(want: dict[str, str], got: dict[str, str]) -> list[str]:
@@ -65,34 +113,46 @@ def differences(want: dict[str, str], got: dict[str, str]) -> list[str]:
     ]
 
 
-def write(verdicts: Verdicts) -> None:
+def left_out(why: dict[str, str]) -> set[str]:
+    """The rows that this machine, and not the target, does not allow: they say nothing about what is written down."""
+    return {name for name, reason in why.items() if reason.startswith("this machine ")}
+
+
+def write(verdicts: Verdicts, why: Reasons) -> None:
     """Writes the files anew."""
     for target, rows in verdicts.items():
         lines = [
             f"# Every behaviour's verdict on {target}. Written by verdicts.py; read each change before committing it.",
             "",
             "[verdicts]",
-            *(
-                f"{msgspec.json.encode(name).decode()} = {msgspec.json.encode(rows[name]).decode()}"
-                for name in sorted(rows)
-            ),
+            *_lines(rows),
         ]
+        if why.get(target):
+            lines += ["", "[reasons]", *_lines(why[target])]
         (HERE / f"{target}.toml").write_text("\n".join(lines) + "\n")
 
 
-def main() -> int:
-    """Runs all and writes."""
-    targets = [name for name in names() if installed(name)]
+def _lines(rows: dict[str, str]) -> list[str]:
+    """Keys and values of a TOML table; a JSON string is one of TOML too."""
+    return [
+        f"{msgspec.json.encode(name).decode()} = {msgspec.json.encode(rows[name]).decode()}" for name in sorted(rows)
+    ]
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Runs all, or those that are wanted, and writes."""
+    targets = [name for name in wanted or names() if installed(name)]
     with tempfile.TemporaryDirectory() as folder:
         code, output, verdicts = run(targets, Path(folder) / "out")
+        why = reasons(Path(folder) / "out" / "conformance.json")
     for target, rows in verdicts.items():
         old = expected().get(target, {})
         for line in differences(old, rows):
             print(f"{target} {line}")  # noqa: T201 - a tool for the terminal
-    write(verdicts)
+    write(verdicts, why)
     print(f"exit code of the run: {code}", output[-300:] if code else "")  # noqa: T201
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -50,6 +50,24 @@ def test_encodings(value: str, what: str, how: str) -> None:
     assert any(leak.what == what and leak.how.startswith(how) for leak in found), found
 
 
+@pytest.mark.parametrize("after", [b"", b"\x10\x99\xa3\xba\xcb\x06", b"\x12\x04/\xff\x00x"])
+@pytest.mark.parametrize("backend", [*BACKENDS, TEN, BackendFacts("s", "2001:db8:1:2:3:4:5:6", 18080)])
+def test_an_address_in_a_record_is_found(backend: BackendFacts, after: bytes) -> None:
+    """As in a protobuf: a field's number, the length of its text, the text, other fields."""
+    shown = f"[{backend.host}]" if ":" in backend.host else backend.host
+    text = f"{shown}:{backend.port}".encode()
+    value = b64(b"\x0a" + bytes([len(text)]) + text + after)
+    leak = find_leaks(value, [backend])[0]
+    assert (leak.what, leak.how) == ("address and port", "base64 > text within > plain")
+    assert judge_leaks([(value, backend.name)], [backend]).leaks
+
+
+def test_a_short_name_amid_octets_is_a_matter_of_luck() -> None:
+    value = b64(b"\x00\xff-b1-xx-\x80" + bytes(range(128, 160)))
+    (name,) = [leak for leak in find_leaks(value, [BackendFacts("b1")]) if leak.what == "name"]
+    assert name.chance > 1e-4, "it may have come up at any of these places"
+
+
 def test_base64url_and_ipv6() -> None:
     backend = BackendFacts("s", "2001:db8::ff:fe", 443)
     packed = "20010db80000000000000000" + "00ff00fe"

@@ -48,6 +48,11 @@ def test_every_limpet_line_is_one_that_limpet_understands(line: str) -> None:
     command.make_context(name, rest, resilient_parsing=False)
 
 
+def test_ci_runs_what_is_said_about_docker() -> None:
+    said = [line for line in LINES if line.startswith("docker-compose ")]
+    assert said and all(line in (ROOT / ".ci" / "compose").read_text("utf-8") for line in said)
+
+
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith("make ")])
 def test_every_make_line_has_its_target(line: str) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")

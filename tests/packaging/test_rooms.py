@@ -29,7 +29,15 @@ def below(module: str, room: str) -> bool:
 @pytest.mark.parametrize(
     ("folder", "allowed"),
     [
-        ("harness/targets", ("limpet.harness.targets", "limpet.harness.processes", "limpet.harness.model")),
+        (
+            "harness/targets",
+            (
+                "limpet.harness.targets",
+                "limpet.harness.containers.existing",
+                "limpet.harness.processes",
+                "limpet.harness.model",
+            ),
+        ),
         ("suites", ("limpet.harness.model", "limpet.suites")),
         ("fixtures", ("limpet.reference_lb", "limpet.fixtures")),
     ],

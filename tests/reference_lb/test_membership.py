@@ -63,6 +63,34 @@ def test_drain_takes_no_new_sessions(run_lab: Any, affinity: Any, reaction: str)
     run_lab(scenario, affinity=affinity(reaction={"draining": reaction}))
 
 
+@pytest.mark.parametrize("undrained", [False, True])
+def test_what_is_under_way_when_the_drain_is_over_is_cut(run_lab: Any, affinity: Any, undrained: bool) -> None:
+    async def scenario(lab: Any) -> None:
+        gate, backend = asyncio.Event(), lab.backend("b1")
+        await lab.ask(), await lab.ask(), await lab.ask()  # kept connections: a cut request must not be sent again
+
+        async def slow(request: Any) -> bytes:
+            await gate.wait()
+            return bytes(await backend.usual(request))
+
+        backend.answer = slow
+        before = len(backend.seen)
+        running = asyncio.create_task(lab.ask())
+        await lab.until(lambda: len(backend.seen) > before)
+        await lab.set_members(b1={"drain": True})
+        if undrained:
+            await lab.set_members()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(running), 0.5)
+            gate.set()
+            assert (await running).backend == "b1"
+        else:
+            assert (await running).status == 502
+        assert len(backend.seen) == before + 1
+
+    run_lab(scenario, affinity=affinity(reaction={"drain_timeout": "100ms"}))
+
+
 def test_in_flight_requests_finish_on_a_removed_member(run_lab: Any, affinity: Any) -> None:
     async def scenario(lab: Any) -> None:
         gate, backend = asyncio.Event(), lab.backend("b1")

@@ -157,6 +157,11 @@ def test_what_a_product_forbids_is_refused_with_setting_bound_and_source() -> No
     found = problems("aws-clb/duration-cookie", cookie={"secure": True, "name": "X"})
     assert "is not false, which is all that" in found["affinity.cookie.secure"]
     assert '"X" is not "AWSELB"' in found["affinity.cookie.name"]
+    found = problems("huawei-elb/application-cookie", store="hash-modulo", application={"name": "SHOP!"})
+    assert 'is not "table", which is all that huawei-elb/application-cookie (https://' in found["affinity.store"]
+    assert "holds '!' beside letters, digits and -_., which are all" in found["affinity.application.name"]
+    found = problems("huawei-elb/source-ip", application={"name": "SHOP"})
+    assert "it is given, and huawei-elb/source-ip (https://" in found["affinity.application"]
     with pytest.raises(ConfigError, match=r"affinity\.duration: it is missing, and aws-clb/duration-cookie \(https"):
         check({"preset": "aws-clb/duration-cookie", "listener": {"port": 0}})
     with pytest.raises(ConfigError, match=r'listener\.protocol: "tcp" is not "http"'):

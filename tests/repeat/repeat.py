@@ -1,13 +1,15 @@
 """Runs all bundled targets again and again, each time with another seed, every second time beside busy loops.
 
 ``make repeat`` (minutes, not part of `make test`). The verdicts must be the same every time and none undecided. Writes
-what it saw to ``docs/repeat.md`` with the date.
+what it saw to ``docs/repeat.md`` with the date. Some behaviours alone, and a page of their own:
+``make repeat ARGS="--runs 20 --behaviour 'chaos.*' --to docs/repeat-chaos.md"``.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import fnmatch
 import importlib.util
 import multiprocessing
 import os
@@ -35,15 +37,28 @@ def _spin(stop: float) -> None:
         pass
 
 
+def _meant(rows: dict[str, str], globs: list[str]) -> dict[str, str]:
+    """The expected rows of these behaviours, with all of their variants."""
+    return {
+        name: verdict
+        for name, verdict in rows.items()
+        if any(fnmatch.fnmatchcase(name.partition("[")[0], glob) or name == glob for glob in globs)
+    }
+
+
 def main() -> int:
     """Returns 0 when all runs agreed and each exited with 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--busy", type=int, default=4, help="busy loops beside every second run")
     parser.add_argument("--target", action="append", help="default: every bundled target that can be started here")
+    parser.add_argument("--behaviour", action="append", metavar="GLOB", help="only these; default: all")
+    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "repeat.md", help="where the page goes")
     parser.add_argument("--limit", type=float, default=900, help="seconds that a run may take")
     arguments = parser.parse_args()
     verdicts = _load_verdicts()
+    globs = arguments.behaviour or ["*"]
+    only = [word for glob in arguments.behaviour or () for word in ("--behaviour", glob)]
     targets = arguments.target or [name for name in verdicts.names() if verdicts.installed(name)]
     lines: list[str] = []
     wrong: list[str] = []
@@ -59,7 +74,7 @@ def main() -> int:
         begin = time.monotonic()
         try:
             with tempfile.TemporaryDirectory() as folder:
-                code, output, seen = verdicts.run(targets, Path(folder) / "out", "--seed", str(seed))
+                code, output, seen = verdicts.run(targets, Path(folder) / "out", "--seed", str(seed), *only)
         finally:
             for loop in loops:
                 loop.terminate()
@@ -67,7 +82,7 @@ def main() -> int:
         found = [
             f"seed {seed} {target} {line}"
             for target in targets
-            for line in verdicts.differences(verdicts.expected().get(target, {}), seen.get(target, {}))
+            for line in verdicts.differences(_meant(verdicts.expected().get(target, {}), globs), seen.get(target, {}))
         ]
         rows = sum(len(rows) for rows in seen.values())
         line = f"| {number + 1} | {seed} | {busy} | {rows} | {len(found)} | {code} | {wall:.0f} |"
@@ -80,16 +95,17 @@ def main() -> int:
             found.append(f"seed {seed}: exit code {code}")
         lines.append(line)
         wrong += found
+    chosen = f", {' and '.join(f'`{glob}`' for glob in arguments.behaviour)} only" if arguments.behaviour else ""
     today = datetime.datetime.now(datetime.UTC).date()
     text = [
         "# Repeated runs", "",
         f"Written by `make repeat` on {today}, {os.cpu_count()} cores. Each run judges {len(targets)} bundled targets "
-        "with a seed of its own; compared with `tests/expected`.", "",
+        f"with a seed of its own{chosen}; compared with `tests/expected`.", "",
         "| run | seed | busy loops beside it | rows | rows with another verdict | exit code | seconds |",
         "|---|---|---|---|---|---|---|", *lines, "",
         *(wrong or ["No row had another verdict in any run, none was undecided, and every run exited with 0."]),
     ]  # fmt: skip
-    (ROOT / "docs" / "repeat.md").write_text("\n".join(text) + "\n")
+    arguments.to.write_text("\n".join(text) + "\n")
     return 1 if wrong else 0
 
 

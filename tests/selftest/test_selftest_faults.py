@@ -9,6 +9,7 @@ import pytest
 from limpet.harness.engine.collecting import behaviours
 from limpet.harness.model.errors import UsageFault
 from limpet.harness.model.violation import Kind
+from limpet.harness.selftest import startable
 from limpet.harness.selftest.classes import CLASSES
 from limpet.harness.selftest.faults import faults, read
 from limpet.harness.selftest.startable import triable
@@ -111,6 +112,15 @@ def test_every_bundled_fault_has_catchers_that_can_be_tried(tmp_path: Path) -> N
     here, _ = triable(faults())
     planned = arrange(here, behaviours(), tmp_path, full=False)
     assert [(each.fault.name, each.target, each.catcher, each.why) for each in planned.unfit] == []
+
+
+def test_a_fault_that_only_a_shifted_clock_shows_is_left_out_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(startable, "no_time_namespace", lambda: "this machine gives no time namespace: root only")
+    here, left_out = triable(faults(globs=["cookie-dated-by-the-uptime", "keys-made-anew-at-each-start"]))
+    assert [each.name for each in here] == ["keys-made-anew-at-each-start"]
+    assert left_out == ["cookie-dated-by-the-uptime is not tried: this machine gives no time namespace: root only"]
 
 
 def test_a_faulty_copy_has_the_luck_of_the_right_one(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from limpet.harness.targets.binaries import locate
 from limpet.harness.targets.bundled import missing
 from limpet.harness.targets.deviations import in_force
 from limpet.harness.targets.load import BUNDLED, load
-from limpet.harness.targets.running import version_of
+from limpet.harness.targets.versions import version_of
 
 SCRIPTS = sorted(BUNDLED.glob("*/reproduce-*.sh"))
 PATIENCE = 120.0

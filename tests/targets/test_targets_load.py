@@ -97,7 +97,7 @@ def test_another_profile_judges_but_the_own_contract_renders(make_target: MakeTa
         (SERVER + '[endpoint]\nhost = "127.0.0.1"\nport = 1\n', ["limpet chooses the address"]),
         ('[launch]\ncommand = ["{balancer.prt}"]\n', ["launch.command", "{balancer.prt}", '"balancer.port"']),
         ('[launch]\npython = "a:b"\ncommand = ["x"]\n', ["either command or python"]),
-        (SERVER + 'ready = "soon"\n', ["ready", "tcp, http, log:REGEX"]),
+        (SERVER + 'ready = "soon"\n', ["ready", "tcp, http, http:STATUS, log:REGEX"]),
         (SERVER + '[control]\napply = [{ signal = "HUPP" }]\ncovers = ["add"]\n', ["control.apply[0]", '"HUPP"']),
         (SERVER + '[control]\napply = [{ signal = "HUP" }]\n', ["apply and covers go together"]),
         (SERVER + '[control]\nreload = [{ exec = ["x"], signal = "HUP" }]\n', ["exactly one of", "signal and exec"]),

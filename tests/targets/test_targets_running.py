@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from limpet.harness.model.errors import SetupFault, UsageFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import LoopbackLease
-from limpet.harness.targets import Member, RunningTarget, load
+from limpet.harness.targets import Member, RunningTarget, launching, load
 from limpet.harness.targets.answers import accepts
 
 MakeTarget = Callable[..., Path]
@@ -196,3 +198,70 @@ def test_running_balancer_that_answers_nothing_or_garbage(
         with pytest.raises(SetupFault, match="answers, but not in HTTP"):
             target.start()
         thread.join()
+
+
+def test_an_end_at_a_verb_is_put_down_to_it(make_target: MakeTarget, running: Callable[[Path], RunningTarget]) -> None:
+    """Its new configuration may be at fault, which the target's author wrote."""
+    script = 'trap "echo bad word in line 3; exit 3" HUP; echo up; while :; do sleep 0.01; done'
+    launch = f'[launch]\ncommand = ["sh", "-c", \'{script}\']\nready = "log:^up$"\n'
+    target = running(make_target(launch + '[control]\nreload = [{ signal = "HUP" }]\n'))
+    target.start()
+    assert target.ended() is None
+    target.reload()
+    deadline = time.monotonic() + 20
+    while target.alive():
+        assert time.monotonic() < deadline, "it did not end"
+        time.sleep(0.01)
+    end = target.ended()
+    assert end is not None and (end.code, end.during) == (3, "reload")
+    target.stop()
+    assert target.ended() == end, "what ended before it was stopped has ended by itself"
+
+
+@pytest.mark.parametrize(
+    ("ready", "missing"), [("http:404", ""), ("http", ""), ("http:200", "answers 404 .*, not 200")]
+)
+def test_ready_with_a_status(
+    make_target: MakeTarget, running: Callable[[Path], RunningTarget], ready: str, missing: str
+) -> None:
+    target = running(make_target(SERVER))
+    launch = target.target.launch
+    assert launch is not None
+    target.start()
+    try:
+        asked = launching._not_ready(target, launch.model_copy(update={"ready": ready}), f"{target.url}/nothing")
+        assert re.search(f"(?s){missing}", asked) and bool(asked) is bool(missing)
+    finally:
+        target.stop()
+
+
+@pytest.mark.parametrize("word", ["http:", "http:20", "https", "http:999", "udp"])
+def test_ready_is_one_of_the_known_words(make_target: MakeTarget, word: str) -> None:
+    with pytest.raises(UsageFault, match="valid: tcp, http, http:STATUS, log:REGEX"):
+        load(make_target(SERVER.replace('"http"', f'"{word}"')))
+
+
+def test_a_running_balancer_may_come_up_late(
+    make_target: MakeTarget, running: Callable[[Path], RunningTarget], lease: LoopbackLease
+) -> None:
+    host, port = lease.next_endpoint()
+    text = OWN.format(address=f"{host}:{port}").replace("[backends]", 'wait = "60s"\n[backends]', 1)
+    target = running(make_target(text))
+
+    def late() -> None:
+        with socket.create_server((host, port)) as server:
+            server.settimeout(60)
+            channel, _ = server.accept()
+            with channel:
+                channel.recv(1000)
+                channel.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    timer = threading.Timer(0.3, late)
+    timer.start()
+    target.start()  # which refuses at first
+    timer.join()
+
+
+def test_what_limpet_launches_is_not_waited_for_that_way(make_target: MakeTarget) -> None:
+    with pytest.raises(UsageFault, match="ready_timeout"):
+        load(make_target(SERVER + '[endpoint]\nwait = "5s"\n'))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from limpet.harness.engine.collecting import SUITES, behaviours
-from limpet.harness.engine.plan import plan
+from limpet.harness.engine.plan import plan, uncheckable
 from limpet.harness.model.errors import UsageFault
 from limpet.harness.model.verdict import Verdict
 from limpet.harness.processes.keeper import Keeper
@@ -41,6 +41,23 @@ def test_what_is_no_store_is_refused(make_target: MakeTarget, backends: str, sai
     with pytest.raises(UsageFault) as caught:
         load(make_target(f"{SERVER}[backends]\n{backends}\n", lb__j2=""))
     assert said in str(caught.value)
+
+
+YOURS = """[endpoint]
+url = "http://127.0.0.1:9"
+[backends]
+owner = "yours"
+member = [{ name = "b1", host = "127.0.0.1" }]
+identity = { header = "X" }
+"""
+
+
+def test_backends_of_yours_may_share_a_store(make_target: MakeTarget) -> None:
+    loaded = load(make_target(YOURS + 'sessions = "redis://127.0.0.1:6379/1"\n'))
+    checks = {each.id: each for each in behaviours()}
+    assert "kill" in uncheckable(loaded, checks["failover.session-data"])  # nothing else is missing
+    with pytest.raises(UsageFault, match="give that store's URL"):
+        load(make_target(YOURS + 'sessions = "redis"\n'))
 
 
 def test_without_redis_nothing_of_a_shared_store_is_checkable(monkeypatch: pytest.MonkeyPatch) -> None:

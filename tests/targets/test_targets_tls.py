@@ -110,3 +110,42 @@ def test_a_ca_file_that_is_none_is_named(running: Callable[[str], RunningTarget]
 def test_the_made_certificate_needs_no_more_than_itself(balancer: tuple[int, Path]) -> None:
     context = ssl.create_default_context(cafile=str(balancer[1]))
     assert len(context.get_ca_certs()) <= 1 and context.cert_store_stats()["x509"] == 1
+
+
+SPEAKS_TLS = """
+[endpoint]
+tls = true
+ca = "{workdir}/own.pem"
+[launch]
+command = ["{python}", "{target}/server.py", "{balancer.host}", "{balancer.port}", "{workdir}/own.pem"]
+certificate = "own.pem"
+[control]
+restart = "relaunch"
+"""
+SERVER = """
+import http.server, ssl, sys
+server = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[3])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+def test_a_balancer_gets_a_certificate_that_clients_trust_and_keeps_it(
+    make_target: Callable[..., Path], keeper: Keeper, lease: LoopbackLease, tmp_path: Path
+) -> None:
+    directory = make_target(SPEAKS_TLS, server__py=SERVER)
+    running = RunningTarget(load(directory), keeper=keeper, lease=lease, workdir=tmp_path / "work", members=[])
+    running.start()
+    made = (tmp_path / "work" / "own.pem").read_bytes()
+    try:
+        context = ssl.create_default_context(cafile=running.ca)
+        plain = socket.create_connection((running.host, running.port), timeout=10)
+        with context.wrap_socket(plain, server_hostname=running.host) as secure:
+            assert secure.version()
+        running.restart()
+    finally:
+        running.stop()
+    assert (tmp_path / "work" / "own.pem").read_bytes() == made
+    assert (tmp_path / "work" / "own.pem").stat().st_mode & 0o077 == 0

@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from limpet.harness.model.contract.client_address import ClientAddress
 from limpet.harness.model.contract.companion import Companion, Shards
 from limpet.harness.model.contract.durations import Seconds, spoken
+from limpet.harness.model.contract.groups import Group, Scope
 from limpet.harness.model.contract.keys import HeaderKey, UrlKey
 from limpet.harness.model.contract.marks import Mark
 from limpet.harness.model.contract.source_hash import SourceHash
 from limpet.harness.model.contract.stated import Stated
 from limpet.harness.model.contract.table import Table
 
-Affinity = Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "none"]
+Affinity = Literal["lb-cookie", "app-cookie", "source-ip", "flow", "header", "url", "tls-session-id", "none"]
 Algorithm = Literal[
     "round-robin", "least-connections", "weighted-round-robin", "weighted-least-connections", "random", "hash"
 ]
@@ -125,6 +126,8 @@ class Reaction(_Part):
     silent: Stated[Literal["retry", "504"]] | None = None
     removed: Stated[Literal["repin", "reroute", "refuse", "keep"]] | None = None
     draining: Stated[Literal["repin", "keep"]] | None = None
+    drain_window: Stated[Seconds] | None = None
+    drain_end: Stated[Literal["cut", "finish"]] | None = None
     recovered: Stated[Literal["stay", "return"]] | None = None
     added: Stated[Literal["keep", "remap"]] | None = None
     ip_change: Stated[Literal["keep", "invalidate"]] | None = None
@@ -175,6 +178,8 @@ class Contract(_Part):
     client_address: ClientAddress | None = None
     http2: tuple[Literal["alpn", "prior-knowledge"], ...] = ()
     table: Table | None = None
+    group: Group | None = None
+    scope: Scope | None = None
     topology: Stated[Literal["hidden", "shown"]] | None = None
     duration: Duration = Duration()
     reaction: Reaction = Reaction()
@@ -191,8 +196,11 @@ class Contract(_Part):
             raise ValueError('affinity "header" needs a [header] table')
         if self.affinity == "url" and self.url is None:
             raise ValueError('affinity "url" needs a [url] table')
-        if self.hash is not None and self.affinity not in ("source-ip", "flow"):
-            raise ValueError('a [hash] table needs affinity "source-ip" or "flow"')
+        if self.hash is not None and not self._may_hash():
+            raise ValueError(
+                'a [hash] table needs affinity "source-ip" or "flow", or "header" or "url" with keys that clients '
+                "make up: a hash remembers nothing, and so cannot lead a minted id home"
+            )
         if (self.affinity == "flow") != (self.flow is not None):
             raise ValueError(
                 'affinity "flow" needs flow = "5-tuple" or "connection", and nothing else has such a field'
@@ -205,9 +213,17 @@ class Contract(_Part):
             raise ValueError('affinity "flow" is not possible on layer 7')
         if self.affinity == "url" and _by_cookie(self.url) and not (self.application and self.application.name):
             raise ValueError("[url] minted or cookie needs application.name: the cookie that holds the same id")
-        if self.layer == 4 and self.affinity not in ("source-ip", "flow", "none"):
+        if self.affinity == "tls-session-id" and (self.layer != 4 or self.protocol != "tcp"):
+            raise ValueError('affinity "tls-session-id" needs layer 4 and protocol "tcp": the backends speak TLS')
+        if self.layer == 4 and self.affinity not in ("source-ip", "flow", "tls-session-id", "none"):
             raise ValueError(f'affinity "{self.affinity}" is not possible on layer 4')
         return self
+
+    def _may_hash(self) -> bool:
+        if self.affinity in ("source-ip", "flow"):
+            return True
+        key = self.header if self.affinity == "header" else self.url if self.affinity == "url" else None
+        return key is not None and (key.minted is None or True not in key.minted.allowed)
 
     def stated(self, path: str) -> Stated[object] | None:
         """The field at a dotted path such as ``reaction.unhealthy``; None where nothing is stated.

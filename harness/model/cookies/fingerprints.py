@@ -57,8 +57,9 @@ class Mark:
             return None
         form = self.form.decode("utf-8", "replace")
         if self.shape == "anywhere":
-            return max(1, len(text)) * self.odds if form.lower() in text.lower() else None
-        return self._as_token(text, form, decoded=bool(layer.how))
+            return max(1, len(text)) * layer.places * self.odds if form.lower() in text.lower() else None
+        found = self._as_token(text, form, decoded=bool(layer.how))
+        return None if found is None else found * layer.places
 
     def _among_octets(self, layer: Layer) -> float | None:
         if not layer.how or self.form not in layer.data:
@@ -67,7 +68,7 @@ class Mark:
         # Four octets turn up somewhere in much random data; only with more of them is any place good enough.
         if not exact and len(self.form) < 6:
             return None
-        return (1 if exact else len(layer.data)) * 256.0 ** -len(self.form)
+        return (1 if exact else len(layer.data)) * layer.places * 256.0 ** -len(self.form)
 
     def _as_token(self, text: str, form: str, *, decoded: bool) -> float | None:
         best: float | None = None

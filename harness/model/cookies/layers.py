@@ -1,4 +1,4 @@
-"""The texts and bytes hidden in a cookie value: percent, base64 and hex decodings, also nested."""
+"""The texts and bytes in a cookie value: percent, base64 and hex decodings, also nested, and texts in records."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 _LETTERS_DIGITS = re.compile(r"[A-Za-z0-9]+={0,2}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
+_RUN = re.compile(rb"[ -~]{6,}")
+"""Text within decoded octets that are no text as a whole, such as the strings of a protobuf record."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One reading of a cookie value. ``how`` is the chain of decodings, outermost first; () for the value itself."""
+    """One reading of a cookie value. ``how`` is the chain of decodings, outermost first; () for the value itself.
+
+    ``places`` is the number of octets that a reading was cut out of, because it happened to be text; 1 for any other.
+    """
 
     data: bytes
     how: tuple[str, ...] = ()
+    places: int = 1
 
     @cached_property
     def text(self) -> str | None:
@@ -55,18 +61,20 @@ def layers(value: str) -> list[Layer]:
 def _decodings(layer: Layer) -> Iterator[Layer]:
     text = layer.text
     if text is None:
+        for run in _RUN.finditer(layer.data) if layer.how else ():
+            yield Layer(run[0], (*layer.how, "text within"), len(layer.data) * layer.places)
         return
     if "%" in text:
-        yield Layer(unquote_to_bytes(text), (*layer.how, "percent"))
+        yield Layer(unquote_to_bytes(text), (*layer.how, "percent"), layer.places)
     for pattern, how in ((_BASE64, "base64"), (_BASE64URL, "base64url"), (_LETTERS_DIGITS, "base64")):
         for found in pattern.finditer(text):
             decoded = _base64(found[0])
             if decoded is not None:
-                yield Layer(decoded, (*layer.how, how))
+                yield Layer(decoded, (*layer.how, how), layer.places)
     for found in _HEX.finditer(text):
         whole = _is_token(text, found.start(), found.end())
         if whole and len(found[0]) >= _SHORTEST and len(found[0]) % 2 == 0:
-            yield Layer(bytes.fromhex(found[0]), (*layer.how, "hex"))
+            yield Layer(bytes.fromhex(found[0]), (*layer.how, "hex"), layer.places)
 
 
 def _base64(token: str) -> bytes | None:

@@ -30,7 +30,9 @@ class Carried(Protocol):
 
 
 def carried(contract: Contract) -> Carried | None:
-    """The reader of a contract whose key is in a header or in the URL; None for all others."""
+    """The reader of a contract whose key is in a header, in the URL or in TLS; None for all others."""
+    if contract.affinity == "tls-session-id":
+        return _InTls()
     if contract.affinity == "header" and contract.header is not None:
         return _InHeader(contract.header)
     if contract.affinity == "url" and contract.url is not None:
@@ -53,6 +55,20 @@ class _InHeader:
             return (), False
         lines = [value.strip(" \t") for value in named(received.headers, self._name)]
         return tuple(dict.fromkeys(each for each in lines if each)), False
+
+
+TLS_SESSION = "tls-session-id"
+"""The header of a history's records that holds what was said in a TLS handshake: the session id, in hexadecimal."""
+
+
+class _InTls:
+    """What a client offers to go on with, and what the server's hello names: its own, or the same again."""
+
+    def sent(self, sent: Sent) -> tuple[Keys, bool]:
+        return tuple(named(sent.headers, TLS_SESSION)), True
+
+    def issued(self, received: Received) -> tuple[Keys, bool]:
+        return tuple(named(received.headers, TLS_SESSION)), False
 
 
 class _InUrl:
@@ -127,6 +143,7 @@ def unknown_may_stay_unknown(contract: Contract) -> bool:
     learned = learned and (application is None or application.mark is None)
     # Of applications' cookies only where something is said of unknown values; else every failover would excuse it.
     said = contract.reaction.bad_cookie is not None if learned else contract.affinity in ("header", "url")
+    said = said or contract.affinity == "tls-session-id"
     return said and may(contract.reaction.bad_cookie, "ignore")
 
 

@@ -112,6 +112,8 @@ class _Reader:
     ) -> Exchange:
         keys, certain = self._sent(sent)
         issued, dropped = self._issued(received) if received else ((), False)
+        if self._contract.scope is not None and (scope := self._contract.scope.of(sent.path)):
+            keys, issued = tuple(scope + key for key in keys), tuple(scope + key for key in issued)
         end = received.t if received else math.inf
         if arrived:
             end = max([each.t for each in arrived] + ([received.t] if received else []))

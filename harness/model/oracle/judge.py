@@ -172,7 +172,8 @@ class _Sweep:
     def _on_its_connection(self, exchange: Exchange, first: Exchange) -> Allowed:
         """Below layer 7 a connection is placed once; what travels on it later goes where the connection goes."""
         meanwhile = self._rules.pool.view(first.begin, exchange.end)
-        lost = first.backend not in meanwhile.sure_open
+        # No connection outlives the process that holds it, and its client learns of that by sending.
+        lost = first.backend not in meanwhile.sure_open or "restart" in meanwhile.verbs
         return Allowed(frozenset({first.backend} if first.backend else meanwhile.known), may_fail=lost)
 
     def _close(self, case: _Case) -> None:

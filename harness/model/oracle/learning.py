@@ -92,7 +92,9 @@ def _issued(
         if before.bound:
             kept |= rules.kept(before, exchange, exchange.backend, replaced=False)
     # Applications may give many users one value; only what the balancer itself hands out moves a key.
-    applications = rules.contract.affinity in ("app-cookie", "header", "url") and rules.contract.cookie is None
+    applications = (
+        rules.contract.affinity in ("app-cookie", "header", "url", "tls-session-id") and rules.contract.cookie is None
+    )
     applications = applications and not _marks(rules)
     shared = foreign or (applications and binding.bound)
     unsticky = rules.pool.view(exchange.begin, exchange.end).maybe_unsticky

@@ -99,7 +99,7 @@ class Rules:
             contract.affinity in ("source-ip", "flow") or must(said.bad_cookie, "accept") or use_binds(contract)
         )
         """Whether a mere use binds a key: an address does, an invented cookie value does not."""
-        tables = ("app-cookie", "header", "url")
+        tables = ("app-cookie", "header", "url", "tls-session-id")
         self.may_learn = self.by_use or contract.affinity in tables or may(said.bad_cookie, "accept")
         """Whether a mere use may bind a key that nobody is known to have handed out."""
         self.unknown_stays = not self.by_use and unknown_may_stay_unknown(contract)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.history import Received, Record, Sent
+from limpet.harness.model.history import Control, ControlVerb, Received, Record, Sent
 from limpet.harness.model.oracle import Oracle, Verdicts
 from limpet.harness.model.violation import Kind
 
@@ -104,3 +104,15 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], said: str) -> No
     contract = {key: value for key, value in (FLOW | change).items() if value is not None}
     with pytest.raises(ValidationError, match=said):
         Contract.model_validate(contract)
+
+
+@pytest.mark.parametrize("verb", ["restart", "reload"])
+def test_a_connection_may_be_found_ended_after_a_restart_and_after_nothing_less(verb: ControlVerb) -> None:
+    tale = Tale()
+    tale.ask(1001, "b1", connection="c1")
+    tale.records.append(Control(verb, tale.t + 0.1, tale.t + 0.3))
+    tale.ask(1001, "", connection="c1")
+    each = ADDRESS | {"protocol": "tcp"}
+    assert kinds(tale.told(each)) == ([] if verb == "restart" else [Kind.ERROR])
+    tale.ask(1001, "", connection="c2")
+    assert Kind.ERROR in kinds(tale.told(each)), "a new one finds the new process"

@@ -1,0 +1,1 @@
+"""Backends and balancers in containers: a run's own, and those of the user's that a target names."""

@@ -1,0 +1,81 @@
+"""Faults that need one event upon another: a random walk finds them, makes them small, and they are played again.
+
+The files in ``walks/`` are what ``chaos.random-walk`` wrote; each is named by its fault and its target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.chaos.random_walk import random_walk
+from limpet.harness.chaos.replay import read
+from limpet.harness.cli.replaying import RANDOM_WALK, job_of
+from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.lab import Lab
+from limpet.harness.engine.plan import Job, requirements_of
+from limpet.harness.engine.runner import Runner
+from limpet.harness.engine.scenario import Scenario
+from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.selftest.faults import Fault, faults
+from limpet.harness.selftest.trials import ENTRY
+from limpet.harness.targets.load import LoadedTarget, load
+from limpet.harness.targets.override import Override
+
+MOST_STEPS = 12
+WALKS = sorted((Path(__file__).parent / "walks").glob("*.toml"))
+FAULTS = {each.name: each for each in faults() if RANDOM_WALK in each.caught_by}
+
+
+def wrong(loaded: LoadedTarget, fault: Fault, evidence: Path) -> LoadedTarget:
+    target = loaded.target.model_copy(update={"name": f"{loaded.target.name}+{fault.name}"})
+    return replace(loaded, target=target, override=Override(ENTRY, before=(str(fault.path), str(evidence))))
+
+
+def results(out: Path, *jobs: Job) -> list[Result]:
+    with Lab(1, [job.loaded for job in jobs]) as lab:
+        runner = Runner(lab, jobs, out, lambda _event: None)
+        runner.start()
+        return [runner.result(job.key) for job in jobs]
+
+
+def test_each_such_fault_has_a_walk_on_each_of_its_targets() -> None:
+    assert len(FAULTS) >= 3
+    wanted = {f"{fault.name}--{target}" for fault in FAULTS.values() for target in fault.targets}
+    assert {path.stem for path in WALKS} == wanted
+
+
+@pytest.mark.parametrize("path", WALKS, ids=lambda path: path.stem)
+def test_a_found_walk_is_small_and_goes_wrong_in_the_same_way_again(path: Path, tmp_path: Path) -> None:
+    name, _, target = path.stem.partition("--")
+    walk, loaded, evidence = read(path), load(target), tmp_path / "activated"
+    assert (walk.target, walk.affinity) == (target, loaded.contract.affinity)
+    assert len(walk.step) <= MOST_STEPS
+    right, faulty = results(tmp_path, job_of(walk, loaded), job_of(walk, wrong(loaded, FAULTS[name], evidence)))
+    assert right.verdict is Verdict.HELD, right.reason
+    assert faulty.verdict is Verdict.BROKEN, faulty.reason
+    assert walk.violation in {str(each.kind) for each in faulty.violations} & {str(k) for k in FAULTS[name].provokes}
+    assert evidence.exists()
+    assert len(faulty.steps) == len(walk.step) and (tmp_path / faulty.history).exists()
+
+
+def test_a_walk_finds_it_makes_it_small_and_saves_it(tmp_path: Path) -> None:
+    fault = FAULTS["newcomer-opens-the-drained"]
+    loaded = wrong(load("reference-lb-cookie-idle"), fault, tmp_path / "activated")
+
+    def test(scenario: Scenario) -> None:
+        random_walk(scenario)
+
+    spec = Behaviour(RANDOM_WALK, test, 0.0, 1300, touches="backends", keyed=None)
+    (result,) = results(tmp_path, Job(loaded, spec, "", requirements_of(loaded, RANDOM_WALK)))
+    assert result.verdict is Verdict.BROKEN, result.reason
+    assert {str(each.kind) for each in result.violations} == {"served-by-draining"}
+    file = (tmp_path / result.history).with_suffix(".toml")
+    walk = read(file)
+    assert 2 < len(walk.step) <= MOST_STEPS and walk.violation == "served-by-draining"
+    assert file.read_text().startswith(f"# {result.violations[0].text}")
+    found, again = result.observations
+    assert "played again it went wrong in the same way" in found and str(file) in again
+    assert len(list(file.parent.iterdir())) == 2, "what was played on the way is gone"

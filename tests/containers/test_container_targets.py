@@ -1,0 +1,219 @@
+"""Containers of the user's, named in a target: killed, frozen and brought back, by limpet alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limpet.harness.containers import debts, existing
+from limpet.harness.containers.engine import Engine
+from limpet.harness.containers.existing import Existing
+from limpet.harness.containers.fleet import ContainerFleet
+from limpet.harness.model.errors import SetupFault, UsageFault
+from limpet.harness.targets import contained
+from limpet.harness.targets.abilities import why_not
+from limpet.harness.targets.load import load
+from limpet.reports import conformance
+
+OwnContainer = Callable[..., str]
+
+TARGET = """
+name = "shop"
+profile = "reference/lb-cookie-idle"
+product = "reference"
+
+[endpoint]
+url = "{url}"
+allow_remote = true
+max_rate = 500
+
+[backends]
+owner = "yours"
+health_checked = true
+
+[backends.identity]
+header = "Limpet-Backend"
+
+{members}
+
+[timing]
+down_noticed = {{ value = "5s", reason = "two health checks, 300ms apart, of up to 1s each" }}
+up_noticed = {{ value = "5s", reason = "one health check" }}
+grace = "1s"
+"""
+
+
+def write(directory: Path, containers: list[str], url: str = "http://127.0.0.1:9", more: str = "") -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    members = "\n".join(f'[[backends.member]]\ncontainer = "{each}"' for each in containers)
+    (directory / "target.toml").write_text(TARGET.format(url=url, members=members) + more)
+    return directory
+
+
+def status(client: Any, name: str) -> str:
+    return str(client.containers.get(name).status)
+
+
+# Without an engine.
+
+
+def test_a_member_is_called_as_its_container(tmp_path: Path) -> None:
+    target = load(write(tmp_path, ["shop-1", "shop-2"])).target
+    assert [each.name for each in target.backends.member] == ["shop-1", "shop-2"]
+
+
+def test_limpets_own_backends_are_no_containers_of_yours(tmp_path: Path) -> None:
+    text = TARGET.format(url="http://127.0.0.1:9", members='[[backends.member]]\ncontainer = "shop-1"')
+    text = text.replace('owner = "yours"', 'owner = "limpet"').replace(
+        '[backends.identity]\nheader = "Limpet-Backend"', ""
+    )
+    (tmp_path / "target.toml").write_text(text)
+    with pytest.raises(UsageFault, match='container is for owner = "yours"'):
+        load(tmp_path)
+
+
+def test_without_an_engine_it_cannot_be_checked_and_everything_else_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(existing, "missing", lambda: "no container engine answers; start one")
+    target = load(write(tmp_path, ["shop-1", "shop-2"])).target
+    for verb in ("kill", "hang", "revive"):
+        assert why_not(target, verb) == "no container engine answers; start one"
+    assert why_not(target, "identity") == ""
+
+
+def test_a_command_of_ones_own_needs_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(existing, "missing", lambda: "no container engine answers")
+    directory = write(tmp_path, ["shop-1"])
+    file = directory / "target.toml"
+    text = file.read_text().replace('container = "shop-1"', 'container = "shop-1"\nkill = [{ exec = ["true"] }]')
+    file.write_text(text)
+    target = load(directory).target
+    assert why_not(target, "kill") == ""
+    assert why_not(target, "hang") != ""
+
+
+# With one.
+
+
+def test_kill_hang_revive(engine: Engine, client: Any, own_container: OwnContainer) -> None:
+    name = own_container()
+    yours = Existing(engine)
+    yours.do("hang", name)
+    assert status(client, name) == "paused"
+    yours.do("kill", name)
+    assert status(client, name) == "exited"
+    yours.do("revive", name)
+    assert status(client, name) == "running"
+    yours.do("revive", name)
+    assert status(client, name) == "running"
+    yours.do("kill", name)
+    yours.do("kill", name)
+    assert status(client, name) == "exited"
+    yours.do("revive", name)
+    assert not list(debts.folder().glob("*"))
+
+
+def test_one_that_ends_again_says_its_last_words(engine: Engine, own_container: OwnContainer) -> None:
+    name = own_container("sh", "-c", "echo no database; exit 3")
+    with pytest.raises(SetupFault, match="it ended again, with exit code 3") as caught:
+        Existing(engine).do("revive", name)
+    assert "no database" in caught.value.do
+
+
+def test_one_that_is_not_there(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(SetupFault, match="no container of this name"):
+        Existing(engine).do("kill", "shop-that-never-was")
+    target = load(write(tmp_path, ["shop-that-never-was"])).target
+    assert "no container of this name" in why_not(target, "kill")
+    # Its address is of no use to anybody, so that everything else goes on.
+    assert [each.host for each in contained.members(target)] == [""]
+
+
+def test_the_engine_knows_the_address(fleet: ContainerFleet, engine: Engine, own_container: OwnContainer) -> None:
+    name = own_container(network=fleet.network.name)
+    state = engine.state(name)
+    assert state is not None
+    assert Existing(engine).address(name, 8000) == (state.addresses[fleet.network.name], 8000)
+    with pytest.raises(SetupFault, match="nobody says at which port"):
+        Existing(engine).address(name)
+
+
+OWES = """
+import sys
+from limpet.harness.containers.engine import Engine
+from limpet.harness.containers.existing import Existing
+
+yours = Existing(Engine())
+yours.do("kill", sys.argv[1])
+yours.do("hang", sys.argv[2])
+yours.do("kill", sys.argv[3])
+print("down", flush=True)
+input()
+"""
+
+
+def test_what_a_killed_run_left_down_is_brought_back(engine: Engine, client: Any, own_container: OwnContainer) -> None:
+    killed, hung, used = (own_container() for _ in range(3))
+    with subprocess.Popen(
+        [sys.executable, "-c", OWES, killed, hung, used], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None and child.stdout.readline().strip() == "down"
+        assert debts.settle(engine) == [], "it still lives, and may want them down"
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    # Its user started and stopped this one since: that it is down now is not limpet's doing.
+    client.containers.get(used).start()
+    client.containers.get(used).kill()
+    assert sorted(debts.settle(engine)) == sorted([killed, hung])
+    assert [status(client, each) for each in (killed, hung, used)] == ["running", "running", "exited"]
+    assert debts.settle(engine) == []
+
+
+def test_a_run_takes_them_down_and_brings_them_back(
+    fleet: ContainerFleet, client: Any, image: str, tmp_path: Path
+) -> None:
+    """A stack of the user's: three containers, and the balancer before them in a fourth."""
+    names, backends = [], []
+    for number in (1, 2, 3):
+        address = fleet.network.next_address()
+        name = f"shop-{fleet.run.id}-{number}"
+        command = ["limpet", "backend", "--listen", f"{address}:8000", "--name", name, "--allow-remote"]
+        made = client.containers.create(
+            image, command, name=name, network=fleet.network.name,
+            networking_config={fleet.network.name: client.api.create_endpoint_config(ipv4_address=address)},
+        )  # fmt: skip
+        made.start()
+        names.append(name)
+        backends.append(f'[[pool.member]]\nname = "{name}"\nhost = "{address}"\nport = 8000\n')
+    try:
+        config = tmp_path / "fleet" / "lb.toml"
+        config.write_text(
+            '[listener]\nhost = "0.0.0.0"\nport = 8080\n[affinity]\nmode = "lb-cookie"\nduration = "20m"\n'
+            '[affinity.cookie]\nexpires = "duration"\n'
+            '[health]\ninterval = "300ms"\ntimeout = "1s"\nfall = 2\n[timeouts]\nconnect = "1s"\nresponse = "2s"\n'
+            + "".join(backends)
+        )
+        berth, _ = fleet.program("balancer", ["limpet", "lb", "--config", str(config)])
+        directory = write(tmp_path / "shop", names, f"http://{berth.address}:8080")
+        out = tmp_path / "out"
+        limpet = [sys.executable, "-m", "limpet.harness.cli.main", "run", "--out", str(out)]
+        done = subprocess.run(
+            [*limpet, "--target", str(directory), "--behaviour", "failover.repins", "--behaviour", "failover.modes*"],
+            capture_output=True, text=True, timeout=180,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        rows = {row.behaviour: row.variants for row in conformance.load(out / "conformance.json").targets[0].rows}
+        assert rows["failover.repins"] == {"": "held"}
+        assert rows["failover.modes"]["hang"] == "held"
+        assert [status(client, name) for name in names] == ["running"] * 3
+    finally:
+        for name in names:
+            client.containers.get(name).remove(force=True)
