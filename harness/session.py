@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,11 +18,14 @@ from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.ground import SOAK
+from limpet.harness.engine.judging import scenario_seed
+from limpet.harness.engine.leftovers import heal_leftovers
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
+from limpet.harness.engine.scenario import plan_seed
 from limpet.harness.engine.upgrade import unfit
 from limpet.harness.model.errors import UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
-from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
+from limpet.harness.model.verdict import Gate, Judgement, Result, Verdict, judge_run
 from limpet.harness.targets.bundled import startable
 from limpet.harness.targets.deviations import in_force, unknown_names
 from limpet.harness.targets.load import LoadedTarget, check_behaviours, load
@@ -51,6 +56,7 @@ class Options:
         strict: a broken *should* fails too.
         jobs: how many workers share the scenarios; None for one each core.
         duration: seconds that a soak lasts.
+        yes: whether plans of faults may happen to balancers that limpet did not start.
         proxies: what the fault proxies between balancer and backends are made of.
         command: the line that repeats this run, but for the seed.
         override: another entry point in the targets' place.
@@ -68,6 +74,7 @@ class Options:
     jobs: int | None = None
     proxies: Made = "embedded"
     duration: float = SOAK
+    yes: bool = False
     command: str = "limpet run"
     override: Override | None = None
 
@@ -88,6 +95,7 @@ class RunSession:
     judgement: Judgement | None = field(default=None, init=False)
     runner: Crew | None = field(default=None, init=False)
     behaviours: dict[str, Behaviour] = field(default_factory=dict, init=False)
+    foretold: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(startable(shown_only=not self.options.all_targets))
@@ -142,7 +150,22 @@ class RunSession:
             )
         if behaviour.lengthy and self.cursory:
             return []
-        return [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
+        jobs = [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
+        return [self._allowed(job) for job in jobs]
+
+    def _allowed(self, job: Job) -> Job:
+        """A job that will do several things at once to a balancer of the user's: foretold, and only after a yes."""
+        foretells = job.behaviour.foretells
+        if foretells is None or job.settled is not None or job.loaded.target.launch is not None:
+            return job
+        text = foretells(job.loaded, plan_seed(scenario_seed(self.seed, job)), self.options.duration)
+        self.foretold.append(
+            f"{job.name} will do this to {job.loaded.target.name}, which limpet did not start:\n{text}"
+        )
+        if self.options.yes or os.environ.get("CI"):
+            return job
+        reason = f"its plan of faults for {job.loaded.target.name} is printed above; --yes lets it happen"
+        return replace(job, settled=Verdict.NOT_CHECKABLE, reason=reason)
 
     @property
     def cursory(self) -> bool:
@@ -174,6 +197,8 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
+        for text in (*heal_leftovers(), *self.foretold):
+            sys.stderr.write(f"limpet: {text}\n")
         self.runner = Crew(
             self.seed,
             jobs,

@@ -75,6 +75,20 @@ def draw(
     return tuple(plan)
 
 
+def names_of(loaded: LoadedTarget) -> tuple[str, ...]:
+    """The backends that a deployment of this target begins with."""
+    backends = loaded.target.backends
+    return tuple(each.name or f"b{number}" for number, each in enumerate(backends.member, 1)) or tuple(
+        f"b{number}" for number in range(1, backends.size + 1)
+    )
+
+
+def steady_plan(loaded: LoadedTarget, seed: str, rounds: int, *, wired: bool, names: Sequence[str] = ()) -> Plan:
+    """What chaos of so many rounds does to this target; empty where it can have none of these faults."""
+    kinds = possible(loaded, STEADY, wired=wired)
+    return draw(random.Random(seed), kinds, names or names_of(loaded), rounds=rounds) if kinds else ()
+
+
 def printed(plan: Sequence[Fault]) -> str:
     """The plan for people, a line for each fault."""
     lines = []

@@ -53,6 +53,8 @@ def as_seconds(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--seed", type=int, metavar="N", help="Repeat the run of this seed.")
 @click.option("--proxies", type=click.Choice(("embedded", "toxiproxy")), default="embedded", show_default=True,
               help="What the fault proxies before the backends are made of, where a behaviour wants any.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Let plans of faults happen to balancers that limpet did not start. In CI "
+              "nobody is asked.")  # fmt: skip
 @click.option("--duration", metavar="TIME", callback=as_seconds,
               help="How long chaos.soak goes on, such as 30m or 8h.  [default: 10s]")  # fmt: skip
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML too.")
@@ -72,6 +74,7 @@ def run(
     seed: int | None,
     proxies: Made,
     duration: float | None,
+    yes: bool,
     junit: Path | None,
     suites: tuple[Path, ...],
     strict: bool,
@@ -96,6 +99,7 @@ def run(
     words += ["--profile", profile] if profile else []
     words += ["--upgrade-to", upgrade_to] if upgrade_to else []
     words += ["--strict"] if strict else []
+    words += ["--yes"] if yes else []
     words += ["--duration", spoken(duration)] if duration else []
     words += ["--proxies", proxies] if proxies != "embedded" else []
     options = Options(
@@ -107,6 +111,7 @@ def run(
         out=out,
         seed=seed,
         proxies=proxies,
+        yes=yes,
         duration=SOAK if duration is None else duration,
         upgrade_to=upgrade_to,
         strict=strict,

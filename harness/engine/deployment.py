@@ -48,7 +48,7 @@ class Deployment(Mending):
         self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), *,
         wired: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(wired=wired)
+        super().__init__(loaded, wired=wired)
         self.loaded = loaded
         self.name = name
         self.offset = 0.0
@@ -270,6 +270,7 @@ class Deployment(Mending):
 
     def affinity(self, enabled: bool) -> None:
         """Switches stickiness on or off."""
+        self._page.changed(self._first_members)
         self._balancer("affinity-on" if enabled else "affinity-off", lambda: self.target.set_affinity(enabled))
 
     def rotate_keys(self) -> None:
@@ -298,7 +299,8 @@ class Deployment(Mending):
         meanwhile: Meanwhile = None,
     ) -> None:
         begin = time.monotonic()
-        self._is_done(verb, value, names)
+        if verb != "revive":
+            self._is_done(verb, value, names)
         with self._ground.timeline.patience():
             for name in names:
                 if self.loaded.target.backends.owner == "yours":
@@ -307,6 +309,8 @@ class Deployment(Mending):
                     for server in self._servers.of(name):
                         act(server)
             self._with_the_wire(verb, names)
+        if verb == "revive":
+            self._is_done(verb, value, names)
         since = time.monotonic()
         for name in names:
             if settle:
@@ -344,6 +348,7 @@ class Deployment(Mending):
         self, verb: ControlVerb, name: str, members: Sequence[Member], *, value: float = 0.0, up: bool = False
     ) -> None:
         begin = time.monotonic()
+        self._page.changed(self._first_members)
         with self._ground.timeline.patience():
             self.target.apply(members, affinity_enabled=self.target.affinity_enabled)
         rests = self._await_notice(name, up=True) if up else ()

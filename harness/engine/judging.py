@@ -63,7 +63,7 @@ def run_job(
         deployment,
         recorder,
         timeline,
-        seed=f"{seed}/{job.luck or job.key}",
+        seed=scenario_seed(seed, job),
         cast=str(seed),
         variant=job.variant,
         exclusive=job.behaviour.own_deployment,
@@ -118,6 +118,11 @@ def _result(job: Job, scenario: Scenario, findings: Findings, begin: float, hist
         history=history,
         detail=findings.detail,
     )
+
+
+def scenario_seed(seed: int, job: Job) -> str:
+    """Of the scenario of this job in a run of that seed."""
+    return f"{seed}/{job.luck or job.key}"
 
 
 def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result:

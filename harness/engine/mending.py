@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from limpet.harness.backends.backend import Backend
+from limpet.harness.engine.leftovers import Page
 from limpet.harness.engine.servers import Servers
 from limpet.harness.engine.wires import Impairment
 from limpet.harness.engine.wiring import Wiring
 from limpet.harness.model.errors import LimpetFault, SetupFault
 from limpet.harness.model.history import ControlVerb
+from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
 
@@ -43,8 +45,9 @@ class Mending(Wiring):
 
     _servers: Servers
 
-    def __init__(self, *, wired: bool = False) -> None:
+    def __init__(self, loaded: LoadedTarget, *, wired: bool = False) -> None:
         super().__init__(wired=wired)
+        self._page = Page(loaded)
         self._first_members: tuple[Member, ...] = ()
         self._down: set[str] = set()
         self._noticed: set[str] = set()
@@ -147,9 +150,11 @@ class Mending(Wiring):
     def _is_done(self, verb: ControlVerb, value: float, names: Sequence[str]) -> None:
         """Keeps in mind with whom something is wrong, from the moment on in which it may be."""
         if verb == "revive":
+            self._page.up(names)
             self._down.difference_update(names)
             self._dead.difference_update(names)
             return
+        self._page.down(names)
         self._down.update(names)
         if verb in _PLAIN or (verb == "health" and value >= 400):
             self._dead.update(names)
@@ -182,6 +187,17 @@ class Mending(Wiring):
         self._mend_wires()
         if self.target.members != self._first_members or not self.target.affinity_enabled:
             self.target.apply(self._first_members)
+        self._page.healed()
+
+    def undo(self, names: Sequence[str]) -> None:
+        """Heals what another deployment of this target has left, by its verbs.
+
+        Raises:
+            SetupFault: it could not be healed.
+        """
+        if self.loaded.target.backends.owner == "yours":
+            self._down.update(names)
+        self.heal()
 
     def _bring_back(self, name: str) -> None:
         if self.loaded.target.backends.owner == "limpet":

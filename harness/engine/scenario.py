@@ -120,6 +120,11 @@ class Scenario(People):
         """Where its history goes, for clients that are not this scenario's users."""
         return self._recorder
 
+    @property
+    def plan_seed(self) -> str:
+        """What a plan of faults is drawn with, so that it can be foretold; see `Behaviour.foretells`."""
+        return plan_seed(self._seed)
+
     def need(self, verb: str) -> None:
         """Ends this variant where the target does not offer a verb that only it needs.
 
@@ -306,6 +311,11 @@ class Scenario(People):
         detail = f" ({control.detail})" if control.detail else ""
         text = f"{control.verb} {control.backend}{number}{detail}".strip()
         self.steps.append(Step(control.t - self._begin, text))
+
+
+def plan_seed(seed: str) -> str:
+    """Of the plan of a scenario with this seed."""
+    return f"{seed}/plan"
 
 
 def _nobody(_text: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limpet.harness.chaos.fault import Fault
     from limpet.harness.chaos.nemesis import Nemesis
-    from limpet.harness.chaos.plan import STEADY, draw, perform, possible, printed
+    from limpet.harness.chaos.plan import STEADY, draw, perform, possible, printed, steady_plan
     from limpet.harness.chaos.random_walk import random_walk
     from limpet.harness.chaos.traffic import Traffic
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
@@ -62,13 +62,14 @@ if TYPE_CHECKING:
     from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, ScenarioFinished, ScenarioStarted
     from limpet.harness.model.verdict import Result, Verdict
     from limpet.harness.model.violation import Kind, Violation
+    from limpet.harness.targets.load import LoadedTarget
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "harness.chaos.fault": ("Fault",),
     "harness.chaos.nemesis": ("Nemesis",),
-    "harness.chaos.plan": ("STEADY", "draw", "perform", "possible", "printed"),
+    "harness.chaos.plan": ("STEADY", "draw", "perform", "possible", "printed", "steady_plan"),
     "harness.chaos.traffic": ("Traffic",),
     "harness.chaos.random_walk": ("random_walk",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
@@ -112,6 +113,7 @@ _HOMES = {
     "harness.model.events": ("Event", "Handler", "RunFinished", "RunStarted", "ScenarioFinished", "ScenarioStarted"),
     "harness.model.verdict": ("Result", "Verdict"),
     "harness.model.violation": ("Kind", "Violation"),
+    "harness.targets.load": ("LoadedTarget",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -129,6 +131,7 @@ __all__ = [
     "Http2Client",
     "Inconclusive",
     "Kind",
+    "LoadedTarget",
     "Nemesis",
     "NotCheckable",
     "Observed",
@@ -181,6 +184,7 @@ __all__ = [
     "settled_age",
     "small_group",
     "spread_as_declared",
+    "steady_plan",
     "still_pinned",
     "together",
     "try_to_start",

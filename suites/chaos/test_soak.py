@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 
-from limpet import STEADY, Inconclusive, Nemesis, Observed, Scenario, Traffic, behaviour, draw, perform, possible
+from limpet import (
+    Inconclusive,
+    LoadedTarget,
+    Nemesis,
+    Observed,
+    Scenario,
+    Traffic,
+    behaviour,
+    perform,
+    printed,
+    steady_plan,
+)
 from limpet.harness.model.statistics import proportion_interval
 
 SHIFT = 20.0
@@ -16,6 +28,13 @@ CONFIDENCE = 0.95
 MIB = 1024 * 1024
 
 
+def foretold(loaded: LoadedTarget, seed: str, duration: float) -> str:
+    """What each shift does."""
+    shifts = range(1, 1 + max(1, math.ceil(duration / SHIFT)))
+    plans = [steady_plan(loaded, f"{seed}/{number}", 1, wired=False) for number in shifts]
+    return "\n".join(f"shift {number}:\n{printed(plan)}" for number, plan in zip(shifts, plans, strict=True))
+
+
 @behaviour(
     "chaos.soak",
     fields=("reaction.unhealthy",),
@@ -24,6 +43,7 @@ MIB = 1024 * 1024
     wired=True,
     lengthy=True,
     charted=True,
+    foretells=foretold,
     certainty="It lasts for `--duration`; the interval is that of the share of wrong answers, exact (Clopper-Pearson)",
     error_rate=0.0,
     budget=10_000_000,
@@ -31,7 +51,6 @@ MIB = 1024 * 1024
 def test_soak(s: Scenario) -> None:
     """A long time at load with rare faults: how often anything goes wrong, and what the balancer's memory does."""
     s.need_members(2)
-    kinds = possible(s.system.loaded, STEADY, wired=s.system.wired)
     begin = time.monotonic()
     end = begin + s.system.soak
     memory = [resident(s)]
@@ -43,7 +62,8 @@ def test_soak(s: Scenario) -> None:
         left = min(SHIFT, end - time.monotonic())
         with Nemesis(s.system) as nemesis, Traffic(s, users, newcomers=fresh, pause=0.01) as traffic:
             s.real_wait(left / 4)
-            plan = draw(s.rng, kinds, s.names, rounds=1) if kinds else ()
+            seed = f"{s.plan_seed}/{shifts}"
+            plan = steady_plan(s.system.loaded, seed, 1, wired=s.system.wired, names=s.names)
             perform(plan, nemesis, s.real_wait)
             s.real_wait(max(left / 4, min(SHIFT, end - time.monotonic()) / 2))
         for user in users:

@@ -13,11 +13,10 @@ from limpet import (
     Scenario,
     Traffic,
     behaviour,
-    draw,
     draws_to_meet,
     perform,
-    possible,
     printed,
+    steady_plan,
 )
 from limpet.harness.model.contract.stated import may
 
@@ -38,6 +37,7 @@ LEFT = 3
     wired=True,
     lengthy=True,
     charted=True,
+    foretells=lambda loaded, seed, _: printed(steady_plan(loaded, seed, ROUNDS, wired=False)),
     certainty="The faults are drawn from the seed: every kind that the target can have is as likely as any other",
     error_rate=1e-6,
     budget=20_000,
@@ -45,10 +45,9 @@ LEFT = 3
 def test_steady_state(s: Scenario) -> None:
     """Several faults at once and after one another, then none: nothing beyond the contract, and all is well again."""
     s.need_members(2)
-    kinds = possible(s.system.loaded, STEADY, wired=s.system.wired)
-    if not kinds:
+    plan = steady_plan(s.system.loaded, s.plan_seed, ROUNDS, wired=s.system.wired, names=s.names)
+    if not plan:
         raise NotCheckable(f"{s.system.loaded.target.name} can have none of these faults: {', '.join(STEADY)}")
-    plan = draw(s.rng, kinds, s.names, rounds=ROUNDS)
     users = [user for group in s.pinned_to_each(USERS).values() for user in group]
     fresh = [s.client() for _ in range(NEW)]
     steady = [user.visit(new_connection=True) for user in users]
