@@ -28,6 +28,9 @@ VALUES: Mapping[FaultKind, tuple[float, ...]] = {
 """What numbers a drawn fault may have. Delays stay below the patience of most balancers, but for one; cuts hit the head
 of an answer, the place where it ends, and its body."""
 
+DEAD: tuple[FaultKind, ...] = ("kill", "hang", "reset", "accept-close", "blackhole", "partition")
+"""After these a backend serves nobody."""
+
 STEADY: tuple[FaultKind, ...] = ("kill", "hang", "reset", "partition", "latency", "bandwidth", "cut", "blackhole")
 """What happens to backends of itself, in any week."""
 
@@ -48,7 +51,9 @@ def draw(
 ) -> Plan:
     """A plan in which in each round as many faults at once come as leave somebody well.
 
-    Each lasts until it is seen to be noticed and ``dwell`` seconds more; half of them last into the next round.
+    It begins with the worst: one backend fails, a second one while the first is down, and the first is back while the
+    second is not; where there are enough backends. What follows is drawn from all kinds. Each fault lasts until it is
+    seen to be noticed and at least about ``dwell`` seconds more, some of them into the next round.
 
     Args:
         rng: the seed's.
@@ -61,7 +66,15 @@ def draw(
     plan: list[Fault] = []
     busy: dict[str, int] = {}
     deck: list[FaultKind] = []
-    for number in range(rounds):
+    dead = [kind for kind in kinds if kind in DEAD]
+    if dead and len(names) - spared >= 2:
+        first, second = rng.sample(list(names), 2)
+        plan += [
+            Fault(rng.choice(dead), first, at=0.0, lasts=2 * dwell),
+            Fault(rng.choice(dead), second, at=dwell / 2, lasts=4 * dwell),
+        ]
+        busy = {first: 2, second: 5}
+    for number in range(1 if busy else 0, rounds):
         free = [name for name in names if busy.get(name, -1) < number]
         troubled = len(names) - len(free)
         many = min(rng.choice((1, 2)), len(free), len(names) - spared - troubled)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from limpet.harness.chaos.nemesis import Nemesis
     from limpet.harness.chaos.plan import STEADY, draw, perform, possible, printed, steady_plan
     from limpet.harness.chaos.random_walk import random_walk
+    from limpet.harness.chaos.recovery import everybody_is_served
     from limpet.harness.chaos.traffic import Traffic
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
     from limpet.harness.clients.http2 import Ask, Http2Client
@@ -70,6 +71,7 @@ _HOMES = {
     "harness.chaos.fault": ("Fault",),
     "harness.chaos.nemesis": ("Nemesis",),
     "harness.chaos.plan": ("STEADY", "draw", "perform", "possible", "printed", "steady_plan"),
+    "harness.chaos.recovery": ("everybody_is_served",),
     "harness.chaos.traffic": ("Traffic",),
     "harness.chaos.random_walk": ("random_walk",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
@@ -160,6 +162,7 @@ __all__ = [
     "crowd",
     "draw",
     "draws_to_meet",
+    "everybody_is_served",
     "further_copy",
     "group_size",
     "hands_of",

@@ -13,6 +13,7 @@ from limpet import (
     Scenario,
     Traffic,
     behaviour,
+    everybody_is_served,
     perform,
     printed,
     steady_plan,
@@ -73,6 +74,7 @@ def test_soak(s: Scenario) -> None:
         memory.append(resident(s))
         s.conclude()
         s.progress(said(s, time.monotonic() - begin, answers, failed, faults))
+    everybody_is_served(s)
     s.observe(said(s, time.monotonic() - begin, answers, failed, faults))
     known = [each for each in memory if each is not None]
     if known:

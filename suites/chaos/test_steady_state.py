@@ -13,12 +13,11 @@ from limpet import (
     Scenario,
     Traffic,
     behaviour,
-    draws_to_meet,
+    everybody_is_served,
     perform,
     printed,
     steady_plan,
 )
-from limpet.harness.model.contract.stated import may
 
 USERS = 2
 """For each backend, who are there from the beginning."""
@@ -86,33 +85,3 @@ def errors(s: Scenario, during: list[Exchange]) -> None:
         share = failed / len(during)
         worst = next((each for each in during if not each.ok), None)
         s.expect(share <= allowed, Kind.ERROR, f"{text}: {share:.1%}, and the budget is {allowed:.1%}", worst)
-
-
-def everybody_is_served(s: Scenario) -> int:
-    """New sessions reach every backend again; how many of them did. A violation where one is left out for good."""
-    wanted = set(s.names)
-    needed = {name: draws_to_meet(s, name) for name in wanted}
-    answered = 0
-    last: Exchange | None = None
-    for _ in range(max(needed.values())):
-        newcomer = s.client()
-        with s.luck():
-            last = newcomer.visit()
-        newcomer.close()
-        answered += bool(last.backend)
-        wanted.discard(last.backend)
-        if not wanted:
-            return len(needed)
-    algorithm = s.contract.algorithm
-    if answered >= max(needed.values()) and algorithm is not None and algorithm.binding and not hashes(s):
-        missing = ", ".join(sorted(wanted))
-        s.broken(Kind.STARVED, f"none of {answered} new sessions reached {missing}, with whom nothing is wrong", last)
-    else:
-        s.observe(f"{answered} new sessions reached all but {', '.join(sorted(wanted))}")
-    return len(needed) - len(wanted)
-
-
-def hashes(s: Scenario) -> bool:
-    """Whether a key alone decides: then who is new is no draw of a lot."""
-    return may(s.contract.reaction.added, "remap") or (s.contract.algorithm is not None and "hash" in
-                                                      s.contract.algorithm.allowed)  # fmt: skip
