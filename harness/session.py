@@ -55,6 +55,7 @@ class Options:
         upgrade_to: the target that keys of the only one in ``targets`` are replayed to, None for no such thing.
         strict: a broken *should* fails too.
         jobs: how many workers share the scenarios; None for one each core.
+        survey: whether the targets are many, named or not: what takes long is left out.
         duration: seconds that a soak lasts.
         yes: whether plans of faults may happen to balancers that limpet did not start.
         proxies: what the fault proxies between balancer and backends are made of.
@@ -73,6 +74,7 @@ class Options:
     strict: bool = False
     jobs: int | None = None
     proxies: Made = "embedded"
+    survey: bool = False
     duration: float = SOAK
     yes: bool = False
     command: str = "limpet run"
@@ -169,8 +171,8 @@ class RunSession:
 
     @property
     def cursory(self) -> bool:
-        """Whether the run is a look over many targets, so that what takes long is left out: nobody named anything."""
-        return not self.options.targets and not self.options.behaviours
+        """Whether the run is a look over many targets, so that what takes long is left out unless it is named."""
+        return not self.options.behaviours and (self.options.survey or not self.options.targets)
 
     def check_names(self, *, whole: bool) -> None:
         """Sees that requirements and known deviations name behaviours that exist.

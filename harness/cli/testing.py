@@ -128,7 +128,10 @@ def _rest() -> str:
     from limpet.harness.targets.bundled import startable
 
     shown, every = len(startable(shown_only=True)), len(startable())
-    return f"\nThis was for {shown} of {every} bundled targets; all: limpet run --all; one: limpet run --target NAME"
+    return (
+        f"\nThis was for {shown} of {every} bundled targets; all: limpet run --all; one: limpet run --target NAME. "
+        "What takes long was left out: limpet run --behaviour 'chaos.*'"
+    )
 
 
 def judge(options: Options, *, suites: Sequence[Path], junit: Path | None, verbosity: int) -> int:

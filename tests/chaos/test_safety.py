@@ -100,6 +100,7 @@ def test_nobody_is_asked_about_what_limpet_starts_itself() -> None:
 def test_lengthy_rows_run_where_something_is_named() -> None:
     assert chaos(RunSession(Options(), [])) == []
     assert chaos(RunSession(Options(all_targets=True), [])) == []
+    assert chaos(RunSession(Options(targets=("reference-lb-cookie-idle",), survey=True), [])) == []
     assert chaos(RunSession(Options(behaviours=("chaos.*",)), []))
     assert chaos(RunSession(Options(targets=("reference-lb-cookie-idle",)), []))
 
