@@ -108,7 +108,10 @@ def swarm(scenario: Scenario, crowd: Crowd, *, again: bool) -> dict[str, str]:
             users.connect(members)
             open_at_once = max(open_at_once, users.open)
             scenario.rng.shuffle(members)
+            before = {member.source: (member.backend, member.instance) for member in members if member.sock is not None}
             users.ask(members)
+            if endpoint.scheme == "tcp":
+                _stayed(scenario, members, before)
             if again:
                 scenario.step("each of them comes back on another connection")
                 scenario.rng.shuffle(members)
@@ -129,6 +132,16 @@ def swarm(scenario: Scenario, crowd: Crowd, *, again: bool) -> dict[str, str]:
     if ended:
         scenario.observe(f"{ended} connections were ended while nothing was asked on them")
     return homes
+
+
+def _stayed(scenario: Scenario, members: list[Member], before: dict[str, tuple[str, str]]) -> None:
+    """Judges that each connection below layer 7 went on where it began."""
+    for member in members:
+        first, _ = before.get(member.source, ("", ""))
+        if first and member.backend:
+            right = (member.backend, member.instance) == before[member.source]
+            text = f"{member.name}'s connection began at {first} and went on at {member.backend}"
+            scenario.expect(right, Kind.MOVED, text)
 
 
 def distinguishes(scenario: Scenario, crowd: Crowd, homes: dict[str, str]) -> None:

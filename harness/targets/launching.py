@@ -17,7 +17,7 @@ from limpet.harness.processes import netns
 from limpet.harness.processes.clocks import ENTRY, shifted
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import steps
+from limpet.harness.targets import certificate, steps
 from limpet.harness.targets.answers import Unanswered, accepts, command_answer, http_answer
 from limpet.harness.targets.model import Launch, Target
 from limpet.harness.targets.placeholders import fill
@@ -83,6 +83,8 @@ def launch(
         SetupFault: it cannot be started, or an override meets a target that runs a command.
     """
     env = {key: fill(value, values, where=name) for key, value in how.env.items()}
+    if how.certificate:
+        certificate.place(workdir / how.certificate, values["balancer.host"])
     if how.python:
         args = [fill(word, values, where=name) for word in how.args]
         entry = how.python

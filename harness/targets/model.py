@@ -127,9 +127,7 @@ class Endpoint(Part):
     host: str = ""
     port: int | None = Field(default=None, ge=1, le=65535)
     tls: bool = False
-    ca: str = Field(
-        default="", description="PEM file: its CA, or its own certificate; default: what the machine trusts"
-    )
+    ca: str = Field(default="", description="PEM file: its CA or its own certificate; default: what is trusted here")
     verify: bool = Field(default=True, description="false: take any certificate")
     proxy_protocol: Literal["", "v1", "v2"] = Field(default="", description="each connection begins with such a header")
     wait: Seconds = Field(default=0.0, description="seconds that a balancer which runs already may take to come up")

@@ -16,7 +16,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import certificate, contained, fingerprint, launching, steps, versions
+from limpet.harness.targets import contained, fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
@@ -347,8 +347,6 @@ class RunningTarget:
         here = self._situation
         for address in (here.balancer, here.admin):
             launching.check_free(address.host, address.port, name=self.name, namespace=self.namespace)
-        if launch.certificate:
-            certificate.place(self.workdir / launch.certificate, here.balancer.host)
         for config in launch.config:
             steps.place(self.workdir / config.destination, self.text_of(config.template))
         self._launches += 1
