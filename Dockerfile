@@ -1,8 +1,8 @@
 # limpet with what docker-compose.yml needs beside it, Redis and Toxiproxy, in one image: docker build -t limpet .
 #
-# BASE is a Debian; whatever it has already (python3-venv, redis-server) is not installed again. Python packages come from the
-# index that pip knows, or from PIP_INDEX_URL, or where `make wheels` has filled container/ from there, and then neither
-# pip nor Go needs a network.
+# BASE is a Debian, of release 13 or later where Go has to build Toxiproxy; whatever it has already (python3-venv, redis-server)
+# is not installed again. Python packages come from the index that pip knows, or from PIP_INDEX_URL, or where `make wheels`
+# has filled container/ from there, and then neither pip nor Go needs a network.
 ARG BASE=debian:trixie-slim
 
 FROM ${BASE} AS base

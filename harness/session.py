@@ -15,6 +15,7 @@ from pathlib import Path
 import limpet
 from limpet.harness.chaos.proxies.wires import MAKERS, Made
 from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.cleaning import clean
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
 from limpet.harness.engine.ground import SOAK
@@ -23,9 +24,10 @@ from limpet.harness.engine.leftovers import heal_leftovers
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
 from limpet.harness.engine.scenario import plan_seed
 from limpet.harness.engine.upgrade import unfit
-from limpet.harness.model.errors import UsageFault, together
+from limpet.harness.model.errors import SetupFault, UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, Verdict, judge_run
+from limpet.harness.network.site import Name
 from limpet.harness.targets.bundled import startable
 from limpet.harness.targets.deviations import in_force, unknown_names
 from limpet.harness.targets.load import LoadedTarget, check_behaviours, load
@@ -61,6 +63,7 @@ class Options:
         proxies: what the fault proxies between balancer and backends are made of.
         command: the line that repeats this run, but for the seed.
         override: another entry point in the targets' place.
+        network: where traffic comes from.
     """
 
     targets: tuple[str, ...] = ()
@@ -79,6 +82,7 @@ class Options:
     yes: bool = False
     command: str = "limpet run"
     override: Override | None = None
+    network: Name = "loopback"
 
 
 @dataclass
@@ -102,6 +106,7 @@ class RunSession:
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(startable(shown_only=not self.options.all_targets))
         self.loaded = [self._as_asked(each) for each in self._load(wanted)]
+        self._check_network()
         if self.options.upgrade_to is not None:
             self.loaded = [self._upgraded(self.options.upgrade_to)]
         named = [each.target.name for each in self.loaded]
@@ -121,6 +126,27 @@ class RunSession:
         if faults:
             raise together(faults)
         return loaded
+
+    def _check_network(self) -> None:
+        """Sees that the network can be had, before anything is built.
+
+        Raises:
+            SetupFault: this machine has no such thing.
+            UsageFault: it cannot be around a balancer that runs already.
+        """
+        if self.options.network == "loopback":
+            return
+        from limpet.harness.network.namespaces import missing
+
+        if reason := missing():
+            raise SetupFault(reason, where="--network namespace", do="Run as root, or leave it at --network loopback.")
+        outside = [each.target.name for each in self.loaded if each.target.launch is None]
+        if outside:
+            raise UsageFault(
+                f"{', '.join(outside)} runs outside of the lab, which has no way out and none in",
+                where="--network namespace",
+                do="Judge what limpet does not start with --network loopback.",
+            )
 
     def _as_asked(self, loaded: LoadedTarget) -> LoadedTarget:
         known = in_force(loaded.deviations, version_of(loaded))
@@ -152,8 +178,11 @@ class RunSession:
             )
         if behaviour.lengthy and self.cursory:
             return []
-        jobs = [job for loaded in self.loaded for job in plan(loaded, (behaviour,), self.options.behaviours)]
-        return [self._allowed(job) for job in jobs]
+        return [
+            self._allowed(job)
+            for loaded in self.loaded
+            for job in plan(loaded, (behaviour,), self.options.behaviours, self.options.network)
+        ]
 
     def _allowed(self, job: Job) -> Job:
         """A job that will do several things at once to a balancer of the user's: foretold, and only after a yes."""
@@ -201,19 +230,23 @@ class RunSession:
         prepare(out)
         for text in (*heal_leftovers(), *self.foretold):
             sys.stderr.write(f"limpet: {text}\n")
+        clean()
+        run = secrets.token_hex(4)
         self.runner = Crew(
             self.seed,
             jobs,
             out,
             self._emit,
             processes=self.options.jobs,
+            network=self.options.network,
+            run=run,
             wires=MAKERS[self.options.proxies],
             soak=self.options.duration,
         )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(
-                run=secrets.token_hex(4),
+                run=run,
                 seed=self.seed,
                 version=limpet.__version__,
                 started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -259,6 +292,7 @@ class RunSession:
             documented=documented_otherwise(loaded),
             emulation=loaded.emulation,
             plays=loaded.plays,
+            network=self.options.network,
             contract=json.dumps(loaded.contract.model_dump(mode="json", exclude_none=True), sort_keys=True),
         )
 

@@ -151,7 +151,9 @@ def write_companions(directory: Path, started: RunStarted) -> None:
     for info in started.targets:
         how = "emulation of" if info.emulation else "judged by the contract of"
         kind = f", {how} {info.plays}" if info.plays else ""
-        pairs.append((f"target {info.name}", f"{info.product} {info.version}".strip() + f", {info.profile}{kind}"))
+        network = f", network {info.network}" if info.network else ""
+        what = f"{info.product} {info.version}".strip()
+        pairs.append((f"target {info.name}", f"{what}, {info.profile}{kind}{network}"))
     write_atomically(directory / "categories.json", categories())
     write_atomically(directory / "environment.properties", environment(pairs))
 

@@ -33,7 +33,8 @@ class RowRecord(msgspec.Struct, frozen=True):
 class TargetRecord(msgspec.Struct, frozen=True):
     """One target. ``contract`` is the merged contract that it was judged by, as JSON.
 
-    ``product`` and ``version`` are what ran, ``plays`` the product that it was judged as where that is another one.
+    ``product`` and ``version`` are what ran, ``plays`` the product that it was judged as where that is another one,
+    ``network`` where its traffic came from (``loopback``, ``namespace``).
     ``documented`` is the version whose documentation was read, where that is not about ``version``.
     """
 
@@ -47,6 +48,7 @@ class TargetRecord(msgspec.Struct, frozen=True):
     rows: tuple[RowRecord, ...]
     contract: msgspec.Raw
     plays: str = ""
+    network: str = ""
     documented: str = ""
 
 
@@ -114,7 +116,7 @@ def _target(section: Section) -> TargetRecord:
     )
     return TargetRecord(
         info.name, info.title, info.product, info.version, info.profile, info.emulation, section.summary, rows,
-        _contract(info), info.plays, info.documented,
+        _contract(info), info.plays, info.network, info.documented,
     )  # fmt: skip
 
 

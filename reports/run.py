@@ -63,11 +63,12 @@ class Section(msgspec.Struct, frozen=True):
 
     @property
     def subtitle(self) -> str:
-        """What runs, its version, the profile, and whether it plays or is judged as another product."""
+        """What runs, its version, the profile, whether it plays or is judged as another product, and the network."""
         product = one_line(f"{self.info.product} {self.info.told}")
         played = one_line(self.info.plays)
         kind = f" · {'emulation of' if self.info.emulation else 'judged by the contract of'} {played}" if played else ""
-        return f"{product} · profile {self.info.profile}{kind}"
+        network = f" · network {self.info.network}" if self.info.network else ""
+        return f"{product} · profile {self.info.profile}{kind}{network}"
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -27,13 +27,14 @@ class Backend:
     Thread-safe: commands to one backend run one after the other.
     """
 
-    def __init__(self, keeper: Starter, options: BackendOptions, log: Path) -> None:
+    def __init__(self, keeper: Starter, options: BackendOptions, log: Path, namespace: str = "") -> None:
         if options.control is None or options.history is None:
             raise ValueError("a backend of a fleet has a control socket and a history file")
         self._keeper = keeper
         self._control = options.control
         self._options = options
         self._log = log
+        self._namespace = namespace
         self._tail = HistoryTail(options.history)
         self._lock = threading.RLock()
         self._process: Process | None = None
@@ -90,7 +91,9 @@ class Backend:
         with self._lock:
             # A new process must not be taken for its predecessor by the predecessor's socket file.
             self._control.unlink(missing_ok=True)
-            self._process = self._keeper.fork(ENTRY, self._options.arguments(), output=self._log, name=self.name)
+            self._process = self._keeper.fork(
+                ENTRY, self._options.arguments(), output=self._log, name=self.name, namespace=self._namespace
+            )
             self._hung = False
             self._instance = wait_until(
                 self._introduce, timeout=PATIENCE, what=f"backend {self.name} to start", interval=0.004
@@ -255,6 +258,10 @@ class Backend:
     def arrived(self) -> list[Arrived]:
         """Every request it has received so far, in order, over all its processes. Reads only what is new."""
         return self._tail.records()
+
+    def arrivals(self) -> int:
+        """How many requests it has received so far, over all its processes."""
+        return self._tail.count()
 
     def stop(self) -> None:
         """End its process and remove its control socket; the history stays. Idempotent."""

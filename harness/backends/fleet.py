@@ -16,7 +16,7 @@ from limpet.harness.backends.options import BackendOptions, Protocol
 from limpet.harness.backends.stock import Stock
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.processes.lease import Lease
 
 PRELOAD = ("limpet.harness.backends.main",)
 
@@ -24,7 +24,7 @@ PRELOAD = ("limpet.harness.backends.main",)
 class Fleet:
     """Starts backends, each on an address of its own. Thread-safe."""
 
-    def __init__(self, keeper: Keeper, directory: Path, lease: LoopbackLease, stock: Stock | None = None) -> None:
+    def __init__(self, keeper: Keeper, directory: Path, lease: Lease, stock: Stock | None = None) -> None:
         """Use a keeper that has preloaded `PRELOAD`, and put all files into `directory`.
 
         Args:
@@ -43,6 +43,14 @@ class Fleet:
         """Every backend that was started, in that order."""
         with self._lock:
             return tuple(self._backends.values())
+
+    def arrivals(self) -> int:
+        """How many requests all of them have received so far."""
+        return sum(backend.arrivals() for backend in self.backends)
+
+    def connections(self) -> int:
+        """How many connections stand to those of them that live and obey."""
+        return sum(backend.report().connections for backend in self.backends if backend.alive)
 
     def start(
         self,
@@ -96,9 +104,11 @@ class Fleet:
                 if idle is not None:
                     self._backends[key] = idle
                     return idle
+        namespace = ""
         if host is None or port is None:
-            leased = self._lease.next_endpoint()
-            options = replace(options, host=host or leased[0], port=port or leased[1])
+            leased = self._lease.seat("backend")
+            options = replace(options, host=host or leased.host, port=port or leased.port)
+            namespace = leased.namespace
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._lock:
             if key in self._backends:
@@ -108,7 +118,7 @@ class Fleet:
             options = replace(
                 options, history=base.with_name(base.name + ".jsonl"), control=base.with_name(base.name + ".sock")
             )
-            backend = Backend(self._keeper, options, base.with_name(base.name + ".log"))
+            backend = Backend(self._keeper, options, base.with_name(base.name + ".log"), namespace)
             self._backends[key] = backend
         try:
             backend.launch()

@@ -71,17 +71,30 @@ class HistoryTail:
             HarnessFault: the file holds something else.
         """
         with self._lock:
-            with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-                file.seek(self._offset)
-                new = file.read()
-                whole = new[: new.rfind(b"\n") + 1]
-                for line in whole.splitlines():
-                    record = decode(line)
-                    if not isinstance(record, Arrived):
-                        raise HarnessFault("a backend's history holds a record of another kind", where=str(self._path))
-                    self._records.append(record)
-                self._offset += len(whole)
+            self._read()
             return list(self._records)
+
+    def _read(self) -> None:
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            for line in whole.splitlines():
+                record = decode(line)
+                if not isinstance(record, Arrived):
+                    raise HarnessFault("a backend's history holds a record of another kind", where=str(self._path))
+                self._records.append(record)
+            self._offset += len(whole)
+
+    def count(self) -> int:
+        """How many records there are so far; cheaper than to ask for them.
+
+        Raises:
+            HarnessFault: the file holds something else.
+        """
+        with self._lock:
+            self._read()
+            return len(self._records)
 
     def forget(self) -> None:
         """Leave out everything so far, for ever."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
 from limpet.harness.processes.waiting import NotYet, wait_until
 
@@ -29,7 +29,7 @@ class RedisServer:
     Deployments share it and nothing in it: each prefixes its keys with a name of its own.
     """
 
-    def __init__(self, keeper: Keeper, lease: LoopbackLease, directory: Path) -> None:
+    def __init__(self, keeper: Keeper, lease: Lease, directory: Path) -> None:
         """Start it by this keeper, on an endpoint of this lease; its output goes into `directory`."""
         self._keeper = keeper
         self._lease = lease
@@ -53,19 +53,21 @@ class RedisServer:
         if reason := missing():
             raise SetupFault(reason, where='[backends] sessions = "redis"')
         self._directory.mkdir(parents=True, exist_ok=True)
-        host, port = self._lease.next_endpoint()
+        seat = self._lease.seat("store")
+        host, port = seat.host, seat.port
         command = [PROGRAM, "--bind", host, "--port", str(port), "--dir", str(self._directory.absolute())]
         command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
-        self._process = self._keeper.spawn(command, output=self._directory / "redis.log", name=PROGRAM)
-        wait_until(lambda: self._answers(host, port), timeout=PATIENCE, what=f"{PROGRAM} to answer", interval=0.01)
+        self._process = self._keeper.spawn(command, output=self._directory / "redis.log", name=PROGRAM,
+                                           namespace=seat.namespace)  # fmt: skip
+        wait_until(lambda: self._answers(seat), timeout=PATIENCE, what=f"{PROGRAM} to answer", interval=0.01)
         self._url = f"redis://{host}:{port}/0"
 
-    def _answers(self, host: str, port: int) -> bool:
+    def _answers(self, seat: Seat) -> bool:
         process = self._process
         if process is None or not process.alive():
             said = process.last_lines() if process else ""
-            raise SetupFault(f"{PROGRAM} ended while starting", where=f"{host}:{port}", do=said)
-        with socket.create_connection((host, port), timeout=5) as client:
+            raise SetupFault(f"{PROGRAM} ended while starting", where=f"{seat.host}:{seat.port}", do=said)
+        with socket.create_connection((seat.host, seat.port), timeout=5) as client:
             client.sendall(b"PING\r\n")
             if not client.recv(64).startswith(b"+PONG"):
                 raise NotYet("it does not answer PING")

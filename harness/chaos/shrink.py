@@ -104,6 +104,10 @@ def _with_less(steps: Steps) -> Iterator[Steps]:
             both = one.users + tuple(user for user in other.users if user not in one.users)
             yield (*steps[:number], replace(one, users=both), *steps[number + 2 :])
     for number, step in enumerate(steps):
+        if step.users and step.do != "visit":  # how many come until a fault is noticed is a matter of luck
+            afterwards = Step("visit", users=step.users)
+            yield (*steps[:number], replace(step, users=()), afterwards, *steps[number + 1 :])
+    for number, step in enumerate(steps):
         for simpler in _simpler(step):
             yield (*steps[:number], simpler, *steps[number + 1 :])
 

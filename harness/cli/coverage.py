@@ -38,12 +38,13 @@ def show_coverage(results: Path | None, selftest: Path | None, profiles: Sequenc
         UsageFault: a file is missing or is something else.
     """
     from limpet.harness.cli.catalogues import catalogues
-    from limpet.harness.selftest.coverage import coverage, read_selftest, reference_targets
+    from limpet.harness.selftest.coverage import coverage, read_selftest, real_profiles, reference_targets
     from limpet.reports.conformance import load
 
     results, selftest = results or _last(RESULTS), selftest or SELFTEST
     run, tried = load(results), read_selftest(selftest)
-    found = coverage(catalogues(), reference_targets(), run.results, tried, profiles=profiles)
+    known = catalogues()
+    found = coverage(known, reference_targets(), run.results, tried, profiles=profiles, real=real_profiles())
     _show(found)
     when = datetime.fromtimestamp(selftest.stat().st_mtime).astimezone().isoformat(timespec="seconds")
     kept = "" if run.complete else ", INTERRUPTED"
@@ -90,7 +91,7 @@ def _target(one: Decided) -> str:
 
 def _rejects(pair: Pair) -> str:
     if not pair.faults:
-        return "; only observed" if pair.requirement.level == "observe" else "; rejects no fault"
+        return "; only observed" if pair.only_observed else "; rejects no fault"
     more = f" and {len(pair.faults) - _FAULTS} more" if len(pair.faults) > _FAULTS else ""
     return f"; rejects {', '.join(pair.faults[:_FAULTS])}{more}"
 
@@ -102,13 +103,14 @@ def _gaps(found: Coverage, *, full: bool) -> None:
         for gap in each.gaps:
             _say(f"  ✘ {each.requirement.id} {each.behaviour}: ", gap, "      ")
     for profile in found.idle:
-        click.echo(f"  ✘ {profile}: no target of the reference balancer has this profile")
+        click.echo(f"  ✘ {profile}: no target has this profile")
+    if found.real:
+        what = "profiles are judged on the product itself, where no fault can be put, and are not asked about here"
+        _say("", f"{len(found.real)} {what}: {', '.join(found.real)}", "  ")
     if not found.whole:
         click.echo()
     if not full and any(not each.faults for each in found.gaps):
-        _say(
-            "", "This selftest was not --full: it tried the declared catchers of each fault and a sample of others.", ""
-        )
+        _say("", "This selftest was not --full: what it tried beside declared catchers was a sample, or --cover.", "")
     covered, seen = len(found.pairs) - len(found.gaps), len({each.requirement.id for each in found.pairs})
     _say("", f"{covered} of {len(found.pairs)} pairs of {seen} requirements and their behaviours are covered; "
          f"{len(found.invisible)} requirements are not visible from a client", "")  # fmt: skip

@@ -16,6 +16,7 @@ import limpet
 if TYPE_CHECKING:
     from limpet.harness.cli.machine import Offer
     from limpet.harness.engine.behaviour import Behaviour
+    from limpet.harness.engine.plan import Job
     from limpet.harness.targets.installed import Program
     from limpet.harness.targets.load import LoadedTarget
 
@@ -86,7 +87,7 @@ def examine() -> Examination:
     checks = list(behaviours())
     programs: dict[tuple[str, str, str], Found] = {}
     unreadable: dict[str, str] = {}
-    everything, shared = Cost(), Cost()
+    everything, shared, shifted, forged = Cost(), Cost(), Cost(), Cost()
     for name in names():
         try:
             loaded = load(name)
@@ -94,7 +95,8 @@ def examine() -> Examination:
             unreadable[name] = fault.reason
             continue
         needed = program(loaded)
-        rows = _rows(loaded, checks)
+        jobs = _jobs(loaded, checks)
+        rows = len(jobs)
         entry = programs.get((needed.name, needed.path, needed.reason))
         if entry is None:
             # Asked once: some programs take long to say it.
@@ -109,6 +111,12 @@ def examine() -> Examination:
         if loaded.target.backends.sessions == "redis":
             shared.targets += 1
             shared.rows += rows
+        timed = sum("time-namespace" in job.behaviour.needs for job in jobs)
+        shifted.targets += timed > 0
+        shifted.rows += timed
+        packets = sum("forging" in job.behaviour.needs for job in jobs)
+        forged.targets += packets > 0
+        forged.rows += packets
     return Examination(
         sorted(programs.values(), key=lambda each: (not each.here, each.program.name)),
         [
@@ -116,18 +124,22 @@ def examine() -> Examination:
             (machine.redis(), shared),
             (machine.files(), everything),
             (machine.threads(), everything),
+            (machine.clocks(), shifted),
+            (machine.laboratory(), forged),
             (machine.ipv6(), Cost()),
             (machine.root(), Cost()),
+            (machine.containers(), Cost()),
         ],
         unreadable,
     )
 
 
-def _rows(loaded: LoadedTarget, checks: Sequence[Behaviour]) -> int:
+def _jobs(loaded: LoadedTarget, checks: Sequence[Behaviour]) -> list[Job]:
+    """What is promised or observed of a target."""
     from limpet.harness.engine.plan import plan
     from limpet.harness.model.verdict import Verdict
 
-    return sum(job.settled is not Verdict.NOT_PROMISED for job in plan(loaded, checks))
+    return [job for job in plan(loaded, checks) if job.settled is not Verdict.NOT_PROMISED]
 
 
 def show(found: Examination) -> None:

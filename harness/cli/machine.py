@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limpet.harness.backends.redis_server import INSTALL, PROGRAM
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.processes.clocks import no_time_namespace
 
 FILES = 4096
 """Open files that a run of all targets should be allowed; every scenario that waits keeps its connections."""
@@ -78,6 +80,19 @@ def redis() -> Offer:
     return Offer(PROGRAM, True, " ".join(filter(None, [version and (version[1] or version[2]), path])))
 
 
+def containers() -> Offer:
+    """Whether a container engine answers, for containers of the user's that a target names."""
+    from limpet.harness.containers.engine import INSTALL as START
+    from limpet.harness.containers.engine import Engine
+
+    try:
+        engine = Engine()
+    except SetupFault as fault:
+        return Offer("container engine", False, fault.what, START)
+    engine.close()
+    return Offer("container engine", True, engine.version)
+
+
 def files() -> Offer:
     """How many files a process may have open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -98,6 +113,13 @@ def threads() -> Offer:
     return Offer("processes and threads", enough, _limit(found), "" if enough else f"ulimit -u {THREADS}")
 
 
+def clocks() -> Offer:
+    """Whether a process can be given a machine that seems to have been started at another time."""
+    reason = no_time_namespace()
+    found = reason.partition(": ")[2] if reason else "clocks since the start can be shifted"
+    return Offer("time namespaces", not reason, found, "run it as root" if reason and os.geteuid() else "")
+
+
 def root() -> Offer:
     """Whether network interfaces and packet filters may be changed."""
     try:
@@ -108,6 +130,15 @@ def root() -> Offer:
     capable = bool(found and int(found[1], 16) >> _CAP_NET_ADMIN & 1)
     who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
     return Offer("CAP_NET_ADMIN", capable, f"{who}, {'with' if capable else 'without'} CAP_NET_ADMIN")
+
+
+def laboratory() -> Offer:
+    """Whether a lab of network namespaces can be made (`limpet run --network namespace`)."""
+    from limpet.harness.network.namespaces import missing, missing_filter
+
+    if reason := missing() or missing_filter():
+        return Offer("network namespaces", False, reason, "run as root, with nft (apt install nftables)")
+    return Offer("network namespaces", True, "a lab with NAT gateways can be made (--network namespace)")
 
 
 def _limit(number: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 import limpet
-from limpet.harness.cli import doctor, matrix, replaying, selftest, serving, showing, testing
+from limpet.harness.cli import clean, doctor, matrix, replaying, selftest, serving, showing, testing
 from limpet.harness.model.errors import HarnessFault, LimpetFault
 from limpet.harness.model.verdict import ExitCode
 
@@ -37,7 +37,7 @@ def commands() -> None:
 
 for command in (
     *testing.COMMANDS, *replaying.COMMANDS, *matrix.COMMANDS, *doctor.COMMANDS, *selftest.COMMANDS, *showing.COMMANDS,
-    *serving.COMMANDS,
+    *serving.COMMANDS, *clean.COMMANDS,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--full", is_flag=True, help="Every promised behaviour against every fault; each has to reject one. Takes long."
 )
+@click.option("--cover", is_flag=True, help="Instead of a sample: what `requirements --coverage` needs to see.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-selftest"),
               show_default=True, help="Where selftest.json, selftest.md and histories go.")  # fmt: skip
 def selftest(
@@ -33,6 +34,7 @@ def selftest(
     suites: tuple[Path, ...],
     seed: int | None,
     full: bool,
+    cover: bool,
     out: Path,
 ) -> int:
     """Put faults into the bundled balancer and see that the behaviours reject each of them.
@@ -41,7 +43,9 @@ def selftest(
     seed held on the right balancer. Each fault is tried with its declared catchers and with a few other behaviours,
     drawn by the seed.
     """
+    from limpet.harness.cli.catalogues import catalogues
     from limpet.harness.engine.collecting import SUITES, behaviours
+    from limpet.harness.model.errors import UsageFault
     from limpet.harness.model.verdict import ExitCode
     from limpet.harness.selftest.document import write
     from limpet.harness.selftest.faults import FAULTY, faults
@@ -49,13 +53,17 @@ def selftest(
     from limpet.harness.selftest.startable import triable
     from limpet.harness.selftest.table import write_table
 
+    if full and cover:
+        raise UsageFault("--full tries everything already", where="--cover", do="Give one of the two.")
     wanted, left_out = triable(faults((FAULTY, *folders), globs))
     for each in left_out:
         click.echo(f"left out: {each}")
     if not wanted:
         return ExitCode.UNDECIDED
     screen = Screen(live=sys.stderr.isatty())
-    found = Selftest(wanted, behaviours((SUITES, *suites)), out, seed, full, whole=not globs).run(screen)
+    what = catalogues() if cover else None
+    known = behaviours((SUITES, *suites))
+    found = Selftest(wanted, known, out, seed, full, whole=not globs, cover=what).run(screen)
     screen.clear()
     write(found, out / JSON)
     write_table(found, out / TABLE)

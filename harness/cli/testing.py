@@ -19,6 +19,7 @@ from limpet.harness.model.errors import UsageFault
 if TYPE_CHECKING:
     from limpet.harness.chaos.proxies.wires import Made
     from limpet.harness.model.events import Handler
+    from limpet.harness.network.site import Name
     from limpet.harness.session import Options
 
 
@@ -60,6 +61,8 @@ def as_seconds(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
               help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
+@click.option("--network", type=click.Choice(["loopback", "namespace"]), default="loopback", show_default=True,
+              help="Where traffic comes from: loopback, or (as root) a lab of network namespaces.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="A broken `should` fails the run too.")
 @click.option("-v", "--verbose", count=True, help="Every variant and all evidence in the table.")
 @click.option("-q", "--quiet", is_flag=True, help="Held rows by name only.")
@@ -77,6 +80,7 @@ def run(
     yes: bool,
     junit: Path | None,
     suites: tuple[Path, ...],
+    network: Name,
     strict: bool,
     verbose: int,
     quiet: bool,
@@ -98,6 +102,7 @@ def run(
         words += ["--suite", str(suite)]
     words += ["--profile", profile] if profile else []
     words += ["--upgrade-to", upgrade_to] if upgrade_to else []
+    words += ["--network", network] if network != "loopback" else []
     words += ["--strict"] if strict else []
     words += ["--yes"] if yes else []
     words += ["--duration", spoken(duration)] if duration else []
@@ -115,6 +120,7 @@ def run(
         duration=SOAK if duration is None else duration,
         upgrade_to=upgrade_to,
         strict=strict,
+        network=network,
         command=shlex.join(words),
     )
     code = judge(options, suites=suites, junit=junit, verbosity=0 if quiet else 1 + verbose)

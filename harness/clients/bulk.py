@@ -112,7 +112,7 @@ class _Run:
         try:
             connection = await self._connect(visit, identity)
         except OSError as err:
-            visit.begin(begun, identity, 0)
+            visit.begin(begun, identity, visit.plan.way.foresee(visit.plan.source))
             visit.fail(*blame(err))
             return
         self.active.add(connection)
@@ -125,8 +125,8 @@ class _Run:
 
     async def _connect(self, visit: Visit, identity: str) -> Connection:
         loop = asyncio.get_running_loop()
-        source = visit.plan.source
-        sock, address = bound_socket(socket.socket, self.endpoint, source)
+        source, way = visit.plan.source, visit.plan.way
+        sock, address = bound_socket(socket.socket, self.endpoint, source, way=way)
         try:
             sock.setblocking(False)
             async with asyncio.timeout(self.timeout):
@@ -138,8 +138,9 @@ class _Run:
                     header = proxy_header(self.endpoint.proxy_protocol, local, sock.getpeername()[:2])
                     await loop.sock_sendall(sock, header)
                 tls = self.endpoint.scheme == "https"
+                seen = way.seen(local, "tcp")
                 _, connection = await loop.create_connection(
-                    lambda: Connection(visit, identity, local, self.timeout),
+                    lambda: Connection(visit, identity, seen, self.timeout),
                     sock=sock,
                     ssl=tls_context(self.endpoint) if tls else None,
                     server_hostname=self.endpoint.tls_name if tls else None,

@@ -11,6 +11,7 @@ import httptools
 from limpet.harness.clients.base import Failure, by_headers
 from limpet.harness.clients.bulk_plan import Visit
 from limpet.harness.clients.sockets import blame
+from limpet.harness.clients.way import Seen
 from limpet.harness.model.history import Header
 
 
@@ -20,10 +21,10 @@ class Connection(asyncio.Protocol):
     ``closed`` is done when the connection is.
     """
 
-    def __init__(self, visit: Visit, identity: str, local: tuple[str, int], timeout: float) -> None:
+    def __init__(self, visit: Visit, identity: str, seen: Seen, timeout: float) -> None:
         self.visit = visit
         self.id = identity
-        self.local = local
+        self.seen = seen
         self.timeout = timeout
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
@@ -51,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._requests += 1
         now = time.monotonic()
         self._deadline = now + self.timeout
-        self._transport.write(self.visit.begin(now, self.id, self.local[1], self.local[0]))
+        self._transport.write(self.visit.begin(now, self.id, self.seen))
 
     def check(self, now: float) -> None:
         """End the exchange when it is overdue for the second time in a row."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from limpet.harness.clients.base import REQUEST_HEADER, Endpoint, Failure, Identify, Recorder
+from limpet.harness.clients.way import STRAIGHT, Seen, Way
 from limpet.harness.model.history import Header, Received, Record, Sent
 
 BATCH = 1024
@@ -30,6 +31,7 @@ class BulkPlan:
         cookies: sent from the first request on.
         carry: names of cookies to take from responses and send from then on; one with Max-Age=0 is dropped.
         keep: all over one connection; False opens a new one for each request.
+        way: what is between the user and the balancer.
     """
 
     client: str
@@ -42,6 +44,7 @@ class BulkPlan:
     cookies: Mapping[str, str] = field(default_factory=dict)
     carry: tuple[str, ...] = ()
     keep: bool = True
+    way: Way = STRAIGHT
 
 
 @dataclass(slots=True)
@@ -119,12 +122,12 @@ class Visit:
         lines = [f"{plan.method} {plan.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fixed)]
         self._head = ("\r\n".join(lines) + "\r\n").encode("latin-1")
 
-    def begin(self, at: float, connection: str, port: int, source: str = "") -> bytes:
+    def begin(self, at: float, connection: str, seen: Seen) -> bytes:
         """Enter the next request into the history; its bytes."""
         identity = self.ledger.request_id()
         plan = self.plan
         self.left -= 1
-        self.results.append(BulkResult(plan.client, identity, connection, port, at))
+        self.results.append(BulkResult(plan.client, identity, connection, seen.port, at))
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items()) if self.cookies else ""
         if self.ledger.recorder is not None:
             carried = (("Cookie", cookie),) if cookie else ()
@@ -134,12 +137,13 @@ class Visit:
                     t=at,
                     client=plan.client,
                     connection=connection,
-                    source=source or plan.source or "",
+                    source=seen.address,
                     method=plan.method,
                     path=plan.path,
                     headers=(*self._fixed, *carried, (REQUEST_HEADER, identity)),
                     offset=self.ledger.offset,
-                    port=port,
+                    port=seen.port,
+                    bound=seen.bound,
                 )
             )
         line = f"Cookie: {cookie}\r\n" if cookie else ""

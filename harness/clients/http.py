@@ -26,6 +26,7 @@ from limpet.harness.clients.base import (
 )
 from limpet.harness.clients.sockets import blame
 from limpet.harness.clients.transport import TARGET_ERRORS, Wire, WireAdapter
+from limpet.harness.clients.way import STRAIGHT, Way
 from limpet.harness.model.errors import HarnessFault, LimpetFault
 from limpet.harness.model.history import Header, Sent
 
@@ -83,6 +84,7 @@ class HttpClient:
         timeout: seconds that a whole exchange may take, connecting included.
         identify: how to tell from a response which backend gave it.
         keep: keep the connection between requests; False opens a new one for each.
+        way: what is between it and the balancer.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class HttpClient:
         timeout: float = 10.0,
         identify: Identify = by_headers,
         keep: bool = True,
+        way: Way = STRAIGHT,
     ) -> None:
         self.endpoint = endpoint
         self.name = name
@@ -108,7 +111,8 @@ class HttpClient:
         self._recorder = recorder
         self._identify = identify
         self._jar_lock = threading.Lock()
-        self._adapter = WireAdapter(endpoint, source)
+        self._way = way
+        self._adapter = WireAdapter(endpoint, source, way)
         self._session = _Session(f"{endpoint.scheme}://", self._adapter)
 
     def another(self) -> HttpClient:
@@ -123,6 +127,7 @@ class HttpClient:
             timeout=self.timeout,
             identify=self._identify,
             keep=self.keep,
+            way=self._way,
         )
         twin._jar_lock = self._jar_lock
         return twin
@@ -193,13 +198,14 @@ class HttpClient:
                 t=at,
                 client=self.name,
                 connection=wire.id,
-                source=wire.local[0],
+                source=wire.seen.address,
                 method=wire.method,
                 path=wire.target,
                 headers=tuple(wire.lines),
                 offset=self._recorder.offset(),
-                port=wire.local[1],
+                port=wire.seen.port,
                 note=note,
+                bound=wire.seen.bound,
             )
             sent.append(record)
             self._recorder.add(record)

@@ -29,6 +29,8 @@ from limpet.harness.clients.base import (
     record_received,
 )
 from limpet.harness.clients.sockets import Stream, blame, connection_id, local_name, open_stream
+from limpet.harness.clients.way import STRAIGHT
+from limpet.harness.clients.way import Way as Between
 from limpet.harness.model.history import Header, Sent
 
 Way = Literal["alpn", "prior-knowledge"]
@@ -67,6 +69,7 @@ class Http2Client:
         source: local address, None for the kernel's choice.
         timeout: seconds for connecting, and for all answers to one ``ask``.
         identify: how to tell which backend answered.
+        between: what is between this end and the balancer.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Http2Client:
         source: str | None = None,
         timeout: float = 10.0,
         identify: Identify = by_headers,
+        between: Between = STRAIGHT,
     ) -> None:
         self.endpoint = endpoint
         self.id = connection_id()
@@ -88,7 +92,8 @@ class Http2Client:
         self._identify = identify
         self._sock: Stream | None = None
         self._wire: Any = H2Connection(H2Configuration(client_side=True, header_encoding=None))
-        self._local: tuple[str, int] = (source or "", 0)
+        self._between = between
+        self._seen = between.foresee(source)
         self._ended = ""
 
     def open(self) -> str:
@@ -101,14 +106,14 @@ class Http2Client:
             return ""
         deadline = time.monotonic() + self.timeout
         try:
-            sock = open_stream(self.endpoint, source=self._source, deadline=deadline, protocol="h2")
+            sock = open_stream(self.endpoint, source=self._source, deadline=deadline, protocol="h2", way=self._between)
         except OSError as err:
             return ": ".join(blame(err))
         agreed = sock.selected_alpn_protocol() if hasattr(sock, "selected_alpn_protocol") else None
         if self._way == "alpn" and agreed != "h2":
             sock.close()
             return f"the balancer agreed to {agreed or 'no protocol'}, not to h2"
-        self._sock, self._local = sock, local_name(sock)
+        self._sock, self._seen = sock, self._between.seen(local_name(sock), "tcp")
         self._wire.initiate_connection()
         return ""
 
@@ -157,12 +162,13 @@ class Http2Client:
             t=time.monotonic(),
             client=ask.client,
             connection=self.id,
-            source=self._local[0],
+            source=self._seen.address,
             method=ask.method,
             path=ask.path,
             headers=tuple(headers),
             offset=self._recorder.offset(),
-            port=self._local[1],
+            port=self._seen.port,
+            bound=self._seen.bound,
             note=ask.note,
         )
         self._recorder.add(record)

@@ -20,6 +20,7 @@ from limpet.harness.clients.base import (
     record_received,
 )
 from limpet.harness.clients.sockets import Stream, blame, connection_id, local_name, open_stream, reset
+from limpet.harness.clients.way import STRAIGHT, Seen, Way
 from limpet.harness.clients.wire import ResponseParser
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Sent
@@ -41,6 +42,7 @@ class RawConnection:
         identify: how to tell which backend answered.
         carried: the client's address that the connection's PROXY header tells, "" for its own.
         resume: the TLS session of an earlier connection to go on with.
+        way: what is between it and the balancer.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RawConnection:
         identify: Identify = by_headers,
         carried: str = "",
         resume: ssl.SSLSession | None = None,
+        way: Way = STRAIGHT,
     ) -> None:
         self.endpoint = endpoint
         self.carried = carried
@@ -61,7 +64,8 @@ class RawConnection:
         self._later = b""
         self.timeout = timeout
         self.id = connection_id()
-        self.local: tuple[str, int] = (source or "", 0)
+        self._way = way
+        self.seen: Seen = way.foresee(source)
         self._source = source
         self._source_port = source_port
         self._recorder = recorder
@@ -82,6 +86,7 @@ class RawConnection:
             SetupFault: this machine is to blame.
         """
         if self._sock is None and self._failure is None:
+            self.seen = self._way.foresee(self._source)
             try:
                 self._sock = open_stream(
                     self.endpoint,
@@ -90,8 +95,9 @@ class RawConnection:
                     deadline=time.monotonic() + self.timeout,
                     carried=self.carried,
                     resume=self._resume,
+                    way=self._way,
                 )
-                self.local = local_name(self._sock)
+                self.seen = self._way.seen(local_name(self._sock), "tcp")
             except OSError as err:
                 self._failure = blame(err)
         return self._sock is not None
@@ -130,13 +136,14 @@ class RawConnection:
             t=time.monotonic() if connected else begun,
             client=client,
             connection=self.id,
-            source=self.local[0],
+            source=self.seen.address,
             method=method,
             path=target.rpartition(" ")[0] or target,
             headers=tuple(_split(line) for line in lines[1:]),
             offset=self._recorder.offset(),
-            port=self.local[1],
+            port=self.seen.port,
             note=note,
+            bound=self.seen.bound,
             carried=self.carried if self.endpoint.proxy_protocol else "",
         )
         self._recorder.add(sent)

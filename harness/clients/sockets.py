@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from limpet.harness.clients.base import Endpoint, Failure
 from limpet.harness.clients.proxy_header import proxy_header
+from limpet.harness.clients.way import STRAIGHT, Way
 from limpet.harness.model.errors import SetupFault
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def local_fault(err: OSError, source: str | None, endpoint: Endpoint) -> SetupFa
 
 
 def bound_socket(
-    kind: type[S], endpoint: Endpoint, source: str | None, source_port: int | None = None
+    kind: type[S], endpoint: Endpoint, source: str | None, source_port: int | None = None, way: Way = STRAIGHT
 ) -> tuple[S, tuple[Any, ...]]:
     """An unconnected TCP socket of this class, bound to the source, and the socket address to connect it to.
 
@@ -125,18 +126,19 @@ def bound_socket(
         SetupFault: the host name has no address, the source cannot be bound, or no descriptor is left.
     """
     family = 0 if source is None else (socket.AF_INET6 if ":" in source else socket.AF_INET)
-    family, address = resolved(endpoint, family)
+    family, address = resolved(way.towards(endpoint), family)
     sock: S | None = None
     try:
-        sock = kind(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if source_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((source or ("::" if family == socket.AF_INET6 else "0.0.0.0"), source_port))
-        elif source:
-            if hasattr(socket, "AF_NETLINK"):  # Linux
-                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            sock.bind((source, 0))
+        with way.place():
+            sock = kind(family, socket.SOCK_STREAM)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if source_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((source or ("::" if family == socket.AF_INET6 else "0.0.0.0"), source_port))
+            elif source:
+                if hasattr(socket, "AF_NETLINK"):  # Linux
+                    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((source, 0))
     except OSError as err:
         if sock is not None:
             sock.close()
@@ -177,6 +179,7 @@ def open_stream(
     carried: str = "",
     resume: ssl.SSLSession | None = None,
     protocol: str = "http/1.1",
+    way: Way = STRAIGHT,
 ) -> Stream:
     """A connected stream, TLS included where the endpoint is secure.
 
@@ -188,12 +191,13 @@ def open_stream(
         carried: the address that the PROXY header tells, "" for its own; only where the endpoint wants such a header.
         resume: the TLS session to go on with.
         protocol: what is spoken inside of TLS; see `tls_context`.
+        way: what is between.
 
     Raises:
         SetupFault: this machine is to blame.
         OSError: the target is (refused, timed out, reset; ``ssl.SSLError`` when the handshake failed).
     """
-    sock, address = bound_socket(DeadlineSocket, endpoint, source, source_port)
+    sock, address = bound_socket(DeadlineSocket, endpoint, source, source_port, way)
     try:
         sock.settimeout(max(deadline - time.monotonic(), 0.001))
         sock.connect(address)

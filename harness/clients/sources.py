@@ -1,15 +1,40 @@
-"""Client addresses out of 127.128.0.0/9, drawn so that clients differ in the part that a balancer keys on."""
+"""Client addresses out of a network's ranges, drawn so that clients differ in the part that a balancer keys on."""
 
 from __future__ import annotations
 
 import ipaddress
 import random
 import threading
+from collections.abc import Sequence
 
 from limpet.harness.model.errors import HarnessFault, SetupFault
 
-_BASE = int(ipaddress.IPv4Address("127.128.0.0"))
-_BASE_PREFIX = 9
+LOOPBACK = ("127.128.0.0/9",)
+
+
+class SourcePoolV6:
+    """IPv6 addresses of one scenario's clients: each drawn one in a /64 of its own.
+
+    Args:
+        seed: of the scenario.
+        range_: a network of at most 32 bits of prefix, so that no /64 is met twice by chance.
+    """
+
+    def __init__(self, seed: int | str, range_: str) -> None:
+        self._network = ipaddress.IPv6Network(range_)
+        self._random = random.Random(f"sources-v6/{seed}")
+
+    def draw(self) -> str:
+        """An address in a /64 that no earlier one is in."""
+        site = int(self._network.network_address) >> 64 | self._random.getrandbits(64 - self._network.prefixlen)
+        return self._inside(site)
+
+    def sibling(self, address: str) -> str:
+        """Another address of the same /64."""
+        return self._inside(int(ipaddress.IPv6Address(address)) >> 64)
+
+    def _inside(self, site: int) -> str:
+        return str(ipaddress.IPv6Address(site << 64 | self._random.getrandbits(63) + 2))
 
 
 class SourcePool:
@@ -17,18 +42,31 @@ class SourcePool:
 
     Args:
         seed: of the run.
-        prefix_v4: how many leading bits of an address are the affinity key (contract ``key_prefix.v4``), 10 to 32.
+        prefix_v4: how many leading bits of an address are the affinity key (contract ``key_prefix.v4``), 1 to 32.
         beside: another pool of the same deployment, whose clients are strangers to this one's: no key is drawn twice.
+        ranges: what is drawn from, the first one first; those in which clients cannot differ are left out.
 
     Raises:
-        SetupFault: with such a prefix all loopback clients would be one.
+        SetupFault: with such a prefix all clients of these ranges would be one.
     """
 
-    def __init__(self, seed: int | str, *, prefix_v4: int = 32, beside: SourcePool | None = None) -> None:
-        if not _BASE_PREFIX < prefix_v4 <= 32:
+    def __init__(
+        self,
+        seed: int | str,
+        *,
+        prefix_v4: int = 32,
+        beside: SourcePool | None = None,
+        ranges: Sequence[str] = LOOPBACK,
+    ) -> None:
+        networks = [ipaddress.IPv4Network(each) for each in ranges]
+        self._ranges = tuple(
+            (int(each.network_address), each.prefixlen) for each in networks if each.prefixlen < prefix_v4 <= 32
+        )
+        if not self._ranges:
+            widest = min(each.prefixlen for each in networks)
             raise SetupFault(
-                f"clients on loopback cannot differ in their first {prefix_v4} bits",
-                do="10 to 32 can be checked on loopback; for the others use a network of namespaces",
+                f"clients of {', '.join(ranges)} cannot differ in their first {prefix_v4} bits",
+                do=f"{widest + 1} to 32 bits can be checked on this network; another one may do (--network)",
             )
         self.prefix = prefix_v4
         self._host_bits = 32 - prefix_v4
@@ -44,7 +82,13 @@ class SourcePool:
             SetupFault: every key is used up.
         """
         with self._lock:
-            return self._take(self._fresh_key(0, self.prefix - _BASE_PREFIX))
+            for first, bits in self._ranges[:-1]:
+                try:
+                    return self._take(self._fresh_key(first >> self._host_bits, self.prefix - bits))
+                except SetupFault:
+                    continue
+            first, bits = self._ranges[-1]
+            return self._take(self._fresh_key(first >> self._host_bits, self.prefix - bits))
 
     def sibling(self, address: str) -> str:
         """A further address with the same key.
@@ -68,16 +112,22 @@ class SourcePool:
         """
         with self._lock:
             key = self._key(address)
-            bits = self.prefix - _BASE_PREFIX
-            for free in range(1, bits + 1):
+            for free in range(1, self.prefix - self._bits(address) + 1):
                 try:
                     return self._take(self._fresh_key(key >> free << free, free))
                 except SetupFault:
                     continue
-            raise SetupFault(f"no client addresses with another key of {self.prefix} bits are left")
+        if len(self._ranges) > 1:  # its own range is used up, or too narrow for two keys
+            return self.draw()
+        raise SetupFault(f"no client addresses with another key of {self.prefix} bits are left")
 
     def _key(self, address: str) -> int:
-        return (int(ipaddress.IPv4Address(address)) - _BASE) >> self._host_bits
+        return int(ipaddress.IPv4Address(address)) >> self._host_bits
+
+    def _bits(self, address: str) -> int:
+        """The prefix length of the range that an address is from."""
+        number = int(ipaddress.IPv4Address(address))
+        return next((bits for first, bits in self._ranges if number >> 32 - bits == first >> 32 - bits), self.prefix)
 
     def _fresh_key(self, base: int, free_bits: int) -> int:
         """An unused key that differs from ``base`` in its last ``free_bits`` bits only."""
@@ -107,5 +157,5 @@ class SourcePool:
             if host not in self._issued and host & 255 not in (0, 255):
                 self._keys.add(key)
                 self._issued.add(host)
-                return str(ipaddress.IPv4Address(_BASE + host))
+                return str(ipaddress.IPv4Address(host))
         raise SetupFault(f"no further client address with the same {self.prefix} bits is left")

@@ -20,6 +20,7 @@ from limpet.harness.clients.sockets import (
     reset,
 )
 from limpet.harness.clients.tls_sessions import TlsSessions
+from limpet.harness.clients.way import STRAIGHT, Seen, Way
 from limpet.harness.clients.wire import Malformed
 from limpet.harness.model.history import Header, Sent
 from limpet.harness.model.oracle.carried import TLS_SESSION
@@ -43,6 +44,7 @@ class TcpClient:
         timeout: seconds that a whole exchange may take, connecting included.
         keep: keep the connection between asks; False opens a new one for each.
         same_port: every new connection comes from the port of the first one, which is ended by RST for that.
+        way: what is between it and the balancer.
         sessions: the user's TLS session, where the endpoint speaks TLS; None for one that is never gone on with.
     """
 
@@ -57,6 +59,7 @@ class TcpClient:
         timeout: float = 10.0,
         keep: bool = True,
         same_port: bool = False,
+        way: Way = STRAIGHT,
         sessions: TlsSessions | None = None,
     ) -> None:
         self.endpoint = endpoint
@@ -73,7 +76,8 @@ class TcpClient:
         self._sock: Stream | None = None
         self._id = ""
         self._placed: float | None = None
-        self._local: tuple[str, int] = (source or "", 0)
+        self._way = way
+        self._seen: Seen = way.foresee(source)
 
     def connect(self) -> str:
         """Open the connection without asking anything; "" or the error that the target caused.
@@ -118,13 +122,14 @@ class TcpClient:
             t=time.monotonic() if placed is None else placed,
             client=self.name,
             connection=self._id,
-            source=self._local[0],
+            source=self._seen.address,
             method="TCP",
             path="",
             headers=self._offered,
             offset=self._recorder.offset(),
-            port=self._local[1],
+            port=self._seen.port,
             note=note,
+            bound=self._seen.bound,
         )
         self._recorder.add(sent)
         try:
@@ -172,18 +177,20 @@ class TcpClient:
     def _open(self, deadline: float) -> None:
         if self._sock is None:
             self._placed = time.monotonic()
-            self._id, self._local = connection_id(), (self.source or "", self._source_port or 0)
+            self._id, self._seen = connection_id(), self._way.foresee(self.source)
+            self._seen = self._seen._replace(port=self._source_port or 0) if not self._seen.bound else self._seen
             offered = self._sessions.offered if self._sessions is not None else None
             self._offered = ((SESSION, offered.id.hex()),) if offered is not None else ()
             self._sock = open_stream(
                 self.endpoint, source=self.source, source_port=self._source_port, deadline=deadline,
-                resume=offered, protocol="",
+                resume=offered, protocol="", way=self._way,
             )  # fmt: skip
             if isinstance(self._sock, DeadlineTLSSocket):
                 self._shake(self._sock)
-            self._local = local_name(self._sock)
+            local = local_name(self._sock)
+            self._seen = self._way.seen(local, "tcp")
             if self._same_port:
-                self._source_port = self._local[1]
+                self._source_port = local[1]
 
     def _shake(self, sock: DeadlineTLSSocket) -> None:
         """Notes what the handshake said."""

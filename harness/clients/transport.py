@@ -17,6 +17,7 @@ from urllib3.util.wait import wait_for_read
 
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sockets import Stream, connection_id, local_name, open_stream
+from limpet.harness.clients.way import STRAIGHT, Seen, Way
 from limpet.harness.clients.wire import Malformed, ResponseParser
 from limpet.harness.model.history import Header
 
@@ -29,14 +30,15 @@ TARGET_ERRORS = (OSError, EOFError, Malformed)
 class Wire:
     """One connection at a time to one endpoint; reconnects only when nothing of a request has been sent."""
 
-    def __init__(self, endpoint: Endpoint, source: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, source: str | None, way: Way = STRAIGHT) -> None:
         self.endpoint = endpoint
         self.from_address = source
+        self.way = way
         self.deadline = 0.0
         self.on_sent: OnSent | None = None
         self.id = ""
         self.requests = 0
-        self.local: tuple[str, int] = (source or "", 0)
+        self.seen: Seen = way.foresee(source)
         self.method = self.target = ""
         self.lines: list[Header] = []
         self.sock: Stream | None = None
@@ -49,9 +51,9 @@ class Wire:
     def connect(self) -> Stream:
         """Open a new connection with an id of its own."""
         self.id, self.requests = connection_id(), 0
-        self.local = (self.from_address or "", 0)
-        self.sock = open_stream(self.endpoint, source=self.from_address, deadline=self.deadline)
-        self.local = local_name(self.sock)
+        self.seen = self.way.foresee(self.from_address)
+        self.sock = open_stream(self.endpoint, source=self.from_address, deadline=self.deadline, way=self.way)
+        self.seen = self.way.seen(local_name(self.sock), "tcp")
         return self.sock
 
     def send(self, method: str, target: str, lines: list[Header], body: bytes | Iterable[bytes] | None) -> None:
@@ -118,10 +120,10 @@ class Wire:
 class WireAdapter(BaseAdapter):
     """Carries the requests of one session over one ``Wire``."""
 
-    def __init__(self, endpoint: Endpoint, source: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, source: str | None, way: Way = STRAIGHT) -> None:
         super().__init__()
         self.endpoint = endpoint
-        self.wire = Wire(endpoint, source)
+        self.wire = Wire(endpoint, source, way)
         self.parser = ResponseParser()
 
     def send(

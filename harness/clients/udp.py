@@ -12,6 +12,7 @@ import time
 from limpet.harness.clients.base import Endpoint, Exchange, Failure, Recorder, record_received
 from limpet.harness.clients.sockets import blame, connection_id, local_fault, local_name, resolved
 from limpet.harness.clients.tcp import answer_words, line_of
+from limpet.harness.clients.way import STRAIGHT, Seen, Way
 from limpet.harness.clients.wire import Malformed
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.history import Header, Sent
@@ -31,6 +32,7 @@ class UdpClient:
         timeout: seconds that an answer may take.
         keep: keep the socket, and so the flow, between asks; False opens a new one for each.
         same_port: every new socket takes the port of the first one, so that its flow goes on.
+        way: what is between it and the balancer.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class UdpClient:
         timeout: float = 5.0,
         keep: bool = True,
         same_port: bool = False,
+        way: Way = STRAIGHT,
     ) -> None:
         self.endpoint = endpoint
         self.name = name
@@ -55,7 +58,8 @@ class UdpClient:
         self._recorder = recorder
         self._sock: socket.socket | None = None
         self._id = ""
-        self._local: tuple[str, int] = (source or "", source_port or 0)
+        self._way = way
+        self._seen: Seen = way.foresee(source)
 
     def ask(self, hold: float | None = None, *, note: str = "") -> Exchange:
         """Ask whatever backend the datagram reaches who it is.
@@ -86,12 +90,13 @@ class UdpClient:
             t=begun,
             client=self.name,
             connection=self._id,
-            source=self._local[0],
+            source=self._seen.address,
             method="UDP",
             path="",
             offset=self._recorder.offset(),
-            port=self._local[1],
+            port=self._seen.port,
             note=note,
+            bound=self._seen.bound,
         )
         self._recorder.add(sent)
         try:
@@ -129,22 +134,24 @@ class UdpClient:
         if self._sock is not None:
             return self._sock
         family = 0 if self.source is None else (socket.AF_INET6 if ":" in self.source else socket.AF_INET)
-        family, address = resolved(self.endpoint, family)
+        family, address = resolved(self._way.towards(self.endpoint), family)
         sock: socket.socket | None = None
         try:
-            sock = socket.socket(family, socket.SOCK_DGRAM)
-            if self.source or self._source_port:
-                anywhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
-                sock.bind((self.source or anywhere, self._source_port or 0))
-            sock.connect(address)
+            with self._way.place():
+                sock = socket.socket(family, socket.SOCK_DGRAM)
+                if self.source or self._source_port:
+                    anywhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
+                    sock.bind((self.source or anywhere, self._source_port or 0))
+                sock.connect(address)
         except OSError as err:
             if sock is not None:
                 sock.close()
             fault = local_fault(err, self.source, self.endpoint)
             raise (fault or SetupFault(f"cannot send from {self.source}: {err}")) from err
-        self._sock, self._id, self._local = sock, connection_id(), local_name(sock)
+        local = local_name(sock)
+        self._sock, self._id, self._seen = sock, connection_id(), self._way.seen(local, "udp")
         if self._same_port:
-            self._source_port = self._local[1]
+            self._source_port = local[1]
         return sock
 
     def _exchange(self, sock: socket.socket, line: bytes, identity: str, deadline: float) -> tuple[bytes, list[str]]:

@@ -86,9 +86,18 @@ class Berth:
     # What a backend needs of its keeper.
 
     def fork(
-        self, entry: str, args: Sequence[str], *, output: Path, name: str = "", env: Mapping[str, str] | None = None
+        self,
+        entry: str,
+        args: Sequence[str],
+        *,
+        output: Path,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        namespace: str = "",
     ) -> Process:
         """Call the function `entry` ("package.module:function") with `args` in a new container's Python.
+
+        A container has a network of its own; no other ``namespace`` is entered.
 
         Raises:
             SetupFault: the engine refuses.

@@ -87,7 +87,7 @@ class Engine:
             self._client: Any = docker.from_env(timeout=PATIENCE)
             self._client.ping()
         except (DockerException, OSError) as err:
-            raise SetupFault(f"no container engine answers: {_said(err)}", do=INSTALL) from None
+            raise SetupFault(f"no container engine answers: {_unreached(err)}", do=INSTALL) from None
         self.version = str(self._client.version().get("Version", ""))
 
     def state(self, container: str) -> State | None:
@@ -269,6 +269,16 @@ def _asking(where: str) -> Iterator[None]:
         yield
     except (DockerException, OSError) as err:
         raise SetupFault(f"the container engine refuses: {_said(err)}", where=where) from None
+
+
+def _unreached(err: Exception) -> str:
+    """What is wrong with its socket; the SDK wraps that into three exceptions."""
+    inner: BaseException | None = err
+    while inner is not None and not isinstance(inner, FileNotFoundError | PermissionError | ConnectionRefusedError):
+        inner = inner.__context__
+    if isinstance(inner, PermissionError):
+        return "this user may not use its socket (on Debian the group docker may)"
+    return (inner.strerror or "") if inner is not None else _said(err)
 
 
 def _said(err: Exception) -> str:

@@ -6,6 +6,7 @@ containers, or `limpet clean`, brings it back.
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import Literal
 
@@ -132,11 +133,16 @@ class Existing:
         return wait_until(there, timeout=PATIENCE, what=what, interval=_LOOK)
 
 
-@lru_cache(maxsize=1)
 def engine() -> Existing:
-    """Those of the engine that the environment names; connected once.
+    """Those of the engine that the environment names; connected once in each process.
 
     Raises:
         SetupFault: there is no engine.
     """
+    # A worker is a fork: with its parent's connection the two would take each other's answers.
+    return _engine(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _engine(_process: int) -> Existing:
     return Existing(Engine())

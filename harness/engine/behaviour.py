@@ -16,7 +16,7 @@ Touches = Literal["nothing", "backends", "membership", "settings", "clock"]
 Need = Literal[
     "backend-history", "kill", "hang", "faults", "health", "sessions", "add", "remove", "drain", "weight", "reorder",
     "replace", "reload", "change", "restart", "affinity", "rotate-keys", "launch", "client-clock",
-    "upgrade", "time-namespace",
+    "upgrade", "forging", "time-namespace",
 ]  # fmt: skip
 Test = Callable[["Scenario"], None]
 Variants = Sequence[str] | Callable[[Contract], Sequence[str]]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from ssl import SSLSession
 from typing import Literal, NamedTuple, TypedDict, Unpack
 
-from limpet.harness.clients import BulkPlan, Exchange, HttpClient, RawConnection, TcpClient, UdpClient
+from limpet.harness.clients import BulkPlan, Exchange, HttpClient, Persona, RawConnection, TcpClient, UdpClient
 from limpet.harness.clients.base import Endpoint, Identify, Recorder
+from limpet.harness.clients.way import STRAIGHT, Way
 from limpet.harness.engine.carrying import Carrying
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.stated import must
@@ -77,6 +78,7 @@ class Client:
         keep: whether it keeps its connection between requests.
         carrying: its key in a header or in the URL, where that is what the balancer goes by.
         port: its port below layer 7, None for any; the first one is kept for ever where it is part of the key.
+        way: what is between it and the balancer, such as a `Vantage`.
     """
 
     def __init__(
@@ -95,14 +97,17 @@ class Client:
         keep: bool = True,
         carrying: Carrying | None = None,
         port: int | None = None,
+        way: Way = STRAIGHT,
     ) -> None:
         self.contract = contract
         self._carrying = Carrying(contract, keeps=False, own="") if carrying is None else carrying
         self.endpoint = endpoint
         self.name = name
         self.source = source
+        self.way = way
         self.skew = 0.0
         self.last: Exchange | None = None
+        self.persona: Persona | None = None
         self._now = now
         self.jar: Jar | None = self._carrying.jar(self.clock) if cookies else None
         self._recorder = recorder
@@ -117,17 +122,17 @@ class Client:
         if endpoint.scheme == "tcp":
             self._tcp = TcpClient(
                 endpoint, recorder, name=name, source=source, source_port=port, timeout=manners.timeout, keep=keep,
-                same_port=flow, sessions=self._carrying.sessions,
+                same_port=flow, way=way, sessions=self._carrying.sessions,
             )  # fmt: skip
         elif endpoint.scheme == "udp":
             self._tcp = UdpClient(
                 endpoint, recorder, name=name, source=source, source_port=port, keep=keep, same_port=flow,
-                timeout=min(manners.timeout, LOST),
+                timeout=min(manners.timeout, LOST), way=way,
             )  # fmt: skip
         else:
             self._http = HttpClient(
                 endpoint, recorder, name=name, source=source, jar=self.jar, headers=headers,
-                timeout=manners.timeout, identify=identify, keep=keep,
+                timeout=manners.timeout, identify=identify, keep=keep, way=way,
             )  # fmt: skip
 
     def clock(self) -> float:
@@ -256,7 +261,7 @@ class Client:
         """
         return RawConnection(
             replace(self.endpoint, **other), self._recorder, source=through or self.source, carried=carried,
-            resume=resume, timeout=self._manners.timeout, identify=self._identify,
+            resume=resume, timeout=self._manners.timeout, identify=self._identify, way=self.way,
         )  # fmt: skip
 
     def spoken(self, headers: Sequence[Header] = (), cookies: Sequence[str] | None = None) -> Spoken:
@@ -313,11 +318,16 @@ class Client:
             client=self.name, source=self.source, requests=requests, method=plain.method,
             path=self._carrying.path(plain.path, own),
             headers=(*self._headers, *plain.headers, *minted, *headers), body=plain.body or b"", keep=False,
-            cookies=sent, carry=tuple(sent),
+            cookies=sent, carry=tuple(sent), way=self.way,
         )  # fmt: skip
 
     def another(
-        self, *, source: str | None = None, port: int | None = None, tls_version: Literal["", "TLSv1.2", "TLSv1.3"] = ""
+        self,
+        *,
+        source: str | None = None,
+        port: int | None = None,
+        tls_version: Literal["", "TLSv1.2", "TLSv1.3"] = "",
+        way: Way | None = None,
     ) -> Client:
         """The same user (name, jar) with a further connection.
 
@@ -325,12 +335,14 @@ class Client:
             source: another address to come from.
             port: the port to come from.
             tls_version: the one version of TLS that it speaks; "" for the endpoint's own.
+            way: another place to come from.
         """
         endpoint = replace(self.endpoint, tls_version=tls_version) if tls_version else self.endpoint
         twin = Client(
             contract=self.contract, endpoint=endpoint, recorder=self._recorder, name=self.name,
             source=source or self.source, now=self._now, headers=self._headers, manners=self._manners,
             identify=self._identify, cookies=False, carrying=self._carrying, port=port,
+            way=way or self.way,
         )  # fmt: skip
         twin.skew = self.skew
         twin.jar = self.jar

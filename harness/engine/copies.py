@@ -111,6 +111,26 @@ def further_copy(scenario: Scenario, loaded: LoadedTarget) -> Iterator[Scenario]
         deployment.stop()
 
 
+@contextmanager
+def ipv6_copy(scenario: Scenario) -> Iterator[Scenario]:
+    """A second deployment of the same target whose balancer listens on an IPv6 address, as a scenario.
+
+    Raises:
+        NotCheckable: no second copy can run, or none comes up there.
+    """
+    require_copies(scenario)
+    deployment = scenario.system.copy(scenario.system.loaded, ipv6=True)
+    try:
+        try:
+            deployment.start()
+        except SetupFault as err:
+            raise NotCheckable("no copy of it comes up on an IPv6 address") from err
+        with _beside(scenario, deployment) as child:
+            yield child
+    finally:
+        deployment.stop()
+
+
 def child_of(scenario: Scenario, deployment: Deployment, name: str, *, seed: str, cast: str = "") -> Scenario:
     """A scenario within this one, on another deployment, with a history of its own beside this one's.
 

@@ -28,6 +28,7 @@ from limpet.harness.engine.worker import Done, Worker, Workplace, receive, work
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished
 from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.network.site import Name
 
 _FAREWELL = HEALING + 10.0
 """Seconds that a worker may take to take its lab apart before it is killed."""
@@ -43,17 +44,20 @@ class Crew(Ledger):
         emit: takes events, in the thread that calls `result` and `drain`.
         processes: how many workers; None for one each core. Where this process has threads already, which a fork would
             lose in mid-step, there is one worker, in this process.
+        network: where traffic comes from; each worker has one of its own.
+        run: the id that all that is made for it carries.
         wires: what stands before the backends of deployments that are wired; None: none can be.
         soak: seconds that a soak lasts.
     """
 
-    def __init__(
-        self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
-        wires: WireMaker | None = None, soak: float = SOAK,
-    ) -> None:  # fmt: skip
+    def __init__(self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
+                 network: Name = "loopback", run: str = "", wires: WireMaker | None = None,
+                 soak: float = SOAK) -> None:  # fmt: skip
         super().__init__(jobs, emit)
         self._seed = seed
         self._out = out
+        self._network = network
+        self._run = run
         self._wires = wires
         self._soak = soak
         self._processes = processes or len(os.sched_getaffinity(0))
@@ -71,7 +75,9 @@ class Crew(Ledger):
         todo = [job for job in self._jobs.values() if job.settled is None]
         parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
         for number, part in enumerate(parts, 1):
-            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", self._wires, self._soak)
+            place = Workplace(
+                self._seed, tuple(part), self._out, f"w{number}", self._network, self._run, self._wires, self._soak
+            )
             worker = self._fork(place) if _alone() else self._thread(place)
             self._workers.append(worker)
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)

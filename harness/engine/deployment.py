@@ -22,6 +22,7 @@ from limpet.harness.engine.servers import Servers
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
+from limpet.harness.network.vantage import Network
 from limpet.harness.targets import contained
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
@@ -41,20 +42,20 @@ class Deployment(Mending):
         ground: the run's resources.
         name: unique in the run.
         weights: one backend each, in order; the target's own number and weights where they are fixed.
+        ipv6: whether the balancer listens on an IPv6 address.
         wired: whether a fault proxy stands before each backend.
     """
 
     def __init__(
-        self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), *,
-        wired: bool = False,
+        self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), ipv6: bool = False,
+        *, wired: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(loaded, wired=wired)
-        self.loaded = loaded
-        self.name = name
+        self.loaded, self.name, self._ipv6 = ground.here(loaded), name, ipv6
         self.offset = 0.0
-        self.sources = SourcePool(f"{ground.seed}/{name}", prefix_v4=loaded.contract.key_prefix.v4)
-        self._ground = ground
-        self._servers = Servers(loaded.target.backends, ground, name)
+        self.sources = ground.pool(f"{ground.seed}/{name}", loaded.contract.key_prefix.v4)
+        self._ground, self.site = ground, ground.site
+        self._servers = Servers(self.loaded.target.backends, ground, name)
         self._weights = tuple(weights)
         self._listeners: list[Listener] = []
         self.pace = Pace(loaded.target.endpoint.rate, ground.timeline)
@@ -71,11 +72,7 @@ class Deployment(Mending):
 
     @property
     def target(self) -> RunningTarget:
-        """The running balancer.
-
-        Raises:
-            HarnessFault: it was not started.
-        """
+        """The running balancer (HarnessFault: it was not started)."""
         if self._target is None:
             raise HarnessFault("this deployment was not started", where=self.name)
         return self._target
@@ -87,8 +84,12 @@ class Deployment(Mending):
 
     @property
     def local(self) -> bool:
-        """Whether clients may come from any loopback address."""
-        return self.target.host.startswith("127.")
+        """Whether clients may come from any address of the network's (IPv4; for IPv6 see `network`)."""
+        return ":" not in self.target.host and self.site.reaches(self.target.host)
+
+    def network(self, sources: SourcePool) -> Network:
+        """Places of their own for the users of one scenario, whose addresses come from ``sources``."""
+        return self._ground.network(self.name, self.endpoint, sources, local=self.site.reaches(self.target.host))
 
     @property
     def notices_health(self) -> bool:
@@ -134,6 +135,7 @@ class Deployment(Mending):
             lease=self._ground.lease,
             workdir=self._ground.workdir / self.name / "balancer",
             members=members,
+            ipv6=self._ipv6,
         )
         self._first_members = tuple(members)
         self.launched = time.monotonic()
@@ -148,9 +150,9 @@ class Deployment(Mending):
             self._close_wires()
             self._servers.close()
 
-    def copy(self, loaded: LoadedTarget) -> Deployment:
-        """A further deployment of the same target, set up for another contract; not started yet."""
-        return Deployment(loaded, self._ground, self.next_name(), self._weights)
+    def copy(self, loaded: LoadedTarget, *, ipv6: bool = False) -> Deployment:
+        """A further deployment of the same target, set up for another contract or family; not started yet."""
+        return Deployment(loaded, self._ground, self.next_name(), self._weights, ipv6)
 
     def next_name(self) -> str:
         """A name for a further deployment beside this one."""
@@ -199,21 +201,18 @@ class Deployment(Mending):
 
     def slow(self, name: str, seconds: float, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend answers everything this much later, health checks too."""
-        self._backend_fault(
-            "slow", (name,), lambda each: each.slow(seconds), value=seconds, settle=settle, meanwhile=meanwhile
-        )
+        self._backend_fault("slow", (name,), lambda each: each.slow(seconds), value=seconds, settle=settle,
+                            meanwhile=meanwhile)  # fmt: skip
 
     def status(self, name: str, code: int, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend answers everything but health checks with this status."""
-        self._backend_fault(
-            "status", (name,), lambda each: each.status(code), value=code, settle=settle, meanwhile=meanwhile
-        )
+        self._backend_fault("status", (name,), lambda each: each.status(code), value=code, settle=settle,
+                            meanwhile=meanwhile)  # fmt: skip
 
     def health(self, name: str, code: int, *, settle: bool = True, meanwhile: Meanwhile = None) -> None:
         """The backend's health path answers this status; everything else goes on."""
-        self._backend_fault(
-            "health", (name,), lambda each: each.health(code), value=code, settle=settle, meanwhile=meanwhile
-        )
+        self._backend_fault("health", (name,), lambda each: each.health(code), value=code, settle=settle,
+                            meanwhile=meanwhile)  # fmt: skip
 
     # What happens to the pool.
 

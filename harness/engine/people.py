@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from limpet.harness.clients import Exchange, RawConnection, SourcePool, persona
+from limpet.harness.clients.way import STRAIGHT, Way
 from limpet.harness.engine.carrying import Carrying, invented, is_minted
 from limpet.harness.engine.client import Client, Manners
 from limpet.harness.engine.deployment import Deployment
@@ -90,13 +91,16 @@ class People(ABC):
         """How many members there are now."""
         return len(self.system.names)
 
-    def client(self, *, cookies: bool = True, keep: bool = True, source: str | None = None) -> Client:
+    def client(
+        self, *, cookies: bool = True, keep: bool = True, source: str | None = None, way: Way = STRAIGHT
+    ) -> Client:
         """A new user at a new address.
 
         Args:
             cookies: whether it keeps cookies, or what else carries its key.
             keep: whether it keeps its connection.
             source: its address, None for one whose key nobody else has.
+            way: what is between it and the balancer; see `Scenario.home` and `Scenario.nat`.
         """
         self._people += 1
         who = persona(self._cast, self._people)
@@ -126,7 +130,9 @@ class People(ABC):
             cookies=cookies,
             keep=keep,
             carrying=carrying,
+            way=way,
         )
+        client.persona = who
         self._clients.append(client)
         return client
 

@@ -12,6 +12,7 @@ from limpet.harness.engine.upgrade import expectation
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.catalogue import Known
 from limpet.harness.model.verdict import Deviation, RequirementRef, Verdict, literal_brackets
+from limpet.harness.network.site import NO_FORGING, Name
 from limpet.harness.processes.clocks import no_time_namespace
 from limpet.harness.targets.abilities import why_not
 from limpet.harness.targets.load import LoadedTarget
@@ -69,13 +70,15 @@ class Job:
         return bool(self.requirements) and all(each.level == "observe" for each in self.requirements)
 
 
-def plan(loaded: LoadedTarget, behaviours: Iterable[Behaviour], globs: Sequence[str] = ()) -> list[Job]:
+def plan(
+    loaded: LoadedTarget, behaviours: Iterable[Behaviour], globs: Sequence[str] = (), network: Name = "loopback"
+) -> list[Job]:
     """The jobs of one target, in the order of the behaviours; with ``globs``, those whose name matches one."""
     jobs: list[Job] = []
     for behaviour in behaviours:
         if "upgrade" in behaviour.needs and loaded.newer is None:
             continue  # a question that nobody asked
-        found = _jobs(loaded, behaviour)
+        found = _jobs(loaded, behaviour, network)
         jobs += [job for job in found if not globs or any(matches(glob, job) for glob in globs)]
     return jobs
 
@@ -111,7 +114,7 @@ def known_deviation(loaded: LoadedTarget, name: str) -> Deviation | None:
     return next((each for each in loaded.deviations if each.names(name)), None)
 
 
-def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
+def _jobs(loaded: LoadedTarget, behaviour: Behaviour, network: Name) -> list[Job]:
     contract = loaded.contract
     unpromised = behaviour.unpromised(contract)
     if unpromised:
@@ -130,7 +133,7 @@ def _jobs(loaded: LoadedTarget, behaviour: Behaviour) -> list[Job]:
         if reason := _evenly_weighted(loaded, this.weights_for(variant)):
             jobs.append(Job(loaded, behaviour, variant, (), Verdict.NOT_PROMISED, reason))
             continue
-        missing = uncheckable(loaded, this)
+        missing = uncheckable(loaded, this, network)
         verdict = Verdict.NOT_CHECKABLE if missing else None
         deviation = None if missing else known_deviation(loaded, name)
         jobs.append(Job(loaded, this, variant, requirements, verdict, missing, deviation=deviation))
@@ -156,8 +159,8 @@ def requirements_of(loaded: LoadedTarget, name: str) -> tuple[RequirementRef, ..
     )
 
 
-def uncheckable(loaded: LoadedTarget, behaviour: Behaviour) -> str:
-    """Why this target does not offer what the behaviour needs ("" when it does)."""
+def uncheckable(loaded: LoadedTarget, behaviour: Behaviour, network: Name = "loopback") -> str:
+    """Why this target, on this network, does not offer what the behaviour needs ("" when it does)."""
     target = loaded.target
     if reason := why_not(target, "identity"):
         return reason
@@ -168,6 +171,8 @@ def uncheckable(loaded: LoadedTarget, behaviour: Behaviour) -> str:
             reason = why_not(target, _VERBS[need])
         elif need == "launch":
             reason = "" if target.launch is not None else f"limpet did not start {target.name}"
+        elif need == "forging":
+            reason = NO_FORGING if network == "loopback" else ""
         elif need == "time-namespace":
             reason = no_time_namespace()
         elif need == "sessions":

@@ -13,7 +13,7 @@ from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ending import Ending, ending_of
 from limpet.harness.engine.mending import NOTICED
 from limpet.harness.engine.outcome import NotCheckable
-from limpet.harness.engine.people import People
+from limpet.harness.engine.places import Places
 from limpet.harness.engine.recipe import recipe
 from limpet.harness.engine.recorder import HistoryRecorder
 from limpet.harness.engine.timeline import Timeline
@@ -29,7 +29,7 @@ _OF_A_PIN = {Kind.MOVED, Kind.COOKIE_IGNORED, Kind.KEY_IGNORED}
 """What is wrong only while a pin lives."""
 
 
-class Scenario(People):
+class Scenario(Places):
     """One run of one behaviour on one deployment.
 
     Args:
@@ -72,7 +72,12 @@ class Scenario(People):
         self._seed = seed
         self._cast = cast or seed
         self._copies = 0
-        self.sources = SourcePool(seed, prefix_v4=system.contract.key_prefix.v4, beside=system.sources)
+        self.sources = SourcePool(
+            seed,
+            prefix_v4=system.contract.key_prefix.v4,
+            beside=system.sources,
+            ranges=system.site.clients,
+        )
         self._exclusive = exclusive
         self._begin = time.monotonic()
         self._people = 0
@@ -279,10 +284,11 @@ class Scenario(People):
         return oracle.judge([*self._recorder.records, *self.arrived()])
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections and takes apart where they came from."""
         for client in self._clients:
             client.close()
         self._clients.clear()
+        self._leave()
 
     def _recipe(self) -> tuple[str, ...]:
         """How to see what no single request shows."""
@@ -332,7 +338,7 @@ def _headers_of(exchange: Exchange, key: str) -> tuple[str, ...]:
     sent, received = exchange.sent, exchange.received
     answer = received.error or f"{received.status} from {received.backend or 'the balancer'}"
     return (
-        f"> {sent.method} {sent.path} from {sent.source}",
+        f"> {sent.method} {sent.path} from {sent.source}{f' (behind NAT: {sent.bound})' if sent.bound else ''}",
         *(f"> {name}: {value}" for name, value in sent.headers if name.lower() in ("cookie", key)),
         f"< {answer}",
         *(f"< {name}: {value}" for name, value in received.headers if name.lower() in ("set-cookie", "date", key)),

@@ -73,6 +73,14 @@ class Servers:
         except KeyError:
             raise HarnessFault(f'"{name}" is no backend of limpet\'s') from None
 
+    def arrivals(self) -> int:
+        """How many requests they received so far."""
+        return self._fleet.arrivals()
+
+    def connections(self) -> int:
+        """How many connections stand to them."""
+        return self._fleet.connections()
+
     def arrived(self) -> list[Arrived]:
         """What they received so far."""
         return [record for backend in self._fleet.backends for record in backend.arrived()]

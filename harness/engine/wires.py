@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.processes.lease import Lease
 
 Impairment = Literal["latency", "jitter", "bandwidth", "slow-close", "cut", "partition"]
 IMPAIRMENTS: tuple[Impairment, ...] = get_args(Impairment)
@@ -66,5 +66,5 @@ class Wires(Protocol):
         """End all of them. Idempotent."""
 
 
-WireMaker = Callable[[Keeper, LoopbackLease, Path], Wires]
+WireMaker = Callable[[Keeper, Lease, Path], Wires]
 """Makes the wires of one deployment: from the run's processes, its addresses, and a directory for logs."""

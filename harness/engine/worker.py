@@ -25,6 +25,7 @@ from limpet.harness.engine.timeline import Cancelled
 from limpet.harness.engine.wires import WireMaker
 from limpet.harness.model.errors import LimpetFault
 from limpet.harness.model.events import Event, ScenarioFinished, ScenarioProgress, ScenarioStarted
+from limpet.harness.network.site import Name
 
 _PR_SET_PDEATHSIG = 1
 _LENGTH = struct.Struct("!I")
@@ -38,6 +39,8 @@ class Workplace:
     jobs: tuple[Job, ...]
     out: Path
     name: str
+    network: Name = "loopback"
+    run: str = ""
     wires: WireMaker | None = None
     soak: float = SOAK
 
@@ -140,7 +143,9 @@ def _run(place: Workplace, channel: socket.socket) -> None:
     gc.set_threshold(20_000, 20, 20)
     loaded = list({id(job.loaded): job.loaded for job in place.jobs}.values())
     # Two slots: while one scenario waits for the balancer's answer, the other one uses the core.
-    with Lab(place.seed, loaded, slots=2, wires=place.wires, soak=place.soak) as lab:
+    with Lab(
+        place.seed, loaded, slots=2, network=place.network, run=place.run, wires=place.wires, soak=place.soak
+    ) as lab:
         runner = Runner(lab, place.jobs, place.out, lambda event: _tell(channel, event), name=place.name)
         threading.Thread(target=_watch, args=(channel, runner), daemon=True, name="limpet-crew").start()
         runner.start()

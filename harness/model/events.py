@@ -14,6 +14,7 @@ class TargetInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``product`` and ``version`` are what really runs. ``plays`` is the product whose profile it is judged by, "" where
     that is the same one; ``emulation`` says that it was set up to play it. Either way nothing is said about the latter.
+    ``network`` is where its traffic came from.
     ``documented`` is the version whose documentation the promises were read in, where that is not about ``version``.
     """
 
@@ -25,6 +26,7 @@ class TargetInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     emulation: bool = False
     contract: str = ""
     plays: str = ""
+    network: str = ""
     documented: str = ""
 
     @property

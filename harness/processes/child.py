@@ -11,11 +11,12 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, cast
 
 import msgspec
 
+from limpet.harness.processes import leftovers, netns
 from limpet.harness.processes.wire import Start
 
 _PR_SET_PDEATHSIG = 1
@@ -23,6 +24,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 _REPORT = 3
 _BEYOND = 1 << 30
+_NAME = "limpet-forked"
 FAILED = 127
 
 Entry = Callable[[Sequence[str]], int]
@@ -64,6 +66,7 @@ def run(order: Start, report: int, keeper: int) -> NoReturn:
     try:
         try:
             os.setsid()
+            leftovers.call_myself(_NAME)
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != keeper:
                 os._exit(FAILED)
@@ -73,9 +76,12 @@ def run(order: Start, report: int, keeper: int) -> NoReturn:
             stage = "cwd"
             if order.cwd is not None:
                 os.chdir(order.cwd)
+            stage = "namespace"
+            if order.namespace:
+                netns.enter_path(order.namespace)
             stage = "exec"
             if not order.entry:
-                os.execvpe(order.argv[0], order.argv, os.environb if order.env is None else order.env)
+                os.execvpe(order.argv[0], order.argv, _marked(order.env))
             stage = "entry"
             function = _prepare(order)
         except BaseException as err:  # noqa: BLE001  anything at all must reach the one who asked for the process
@@ -87,6 +93,14 @@ def run(order: Start, report: int, keeper: int) -> NoReturn:
         code = _call(function, [os.fsdecode(one) for one in order.argv])
     finally:
         os._exit(code)
+
+
+def _marked(env: Mapping[bytes, bytes] | None) -> Mapping[bytes, bytes]:
+    """The environment of a program: what was asked for, and the run that it belongs to."""
+    if env is None:
+        return os.environb
+    run = os.fsencode(leftovers.RUN)
+    return {**env, run: os.environb[run]} if run in os.environb else env
 
 
 def _forget_signals(*, keep_python: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from limpet.harness.model.errors import HarnessFault
-from limpet.harness.processes import table, wire
+from limpet.harness.processes import leftovers, table, wire
 from limpet.harness.processes.process import Exit, Process, refusal
 
 ANSWER = 120.0
@@ -31,13 +32,17 @@ class Keeper:
     every descendant: orphans, daemons and other sessions included. All methods may be called from any thread.
     """
 
-    def __init__(self, preload: Sequence[str] = (), *, remove: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, preload: Sequence[str] = (), *, remove: Sequence[Path] = (), run: str = "", hold: Sequence[int] = ()
+    ) -> None:
         """Start the keeper from a clean interpreter.
 
         Args:
             preload: modules imported once in it, so that a `fork` of their functions costs about 3 ms. Importing
                 them must start no thread, loop or server.
             remove: directories that are removed when everything has ended, also after a kill -9 of this process.
+            run: the id that it and all its processes carry, by which leftovers are known; "": a new one.
+            hold: descriptors that stay open until it ends.
 
         Raises:
             HarnessFault: it did not come up, or a module could not be imported.
@@ -62,7 +67,8 @@ class Keeper:
                     *(f"--remove={directory}" for directory in remove),
                     *preload,
                 ],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *hold],
+                env={**os.environ, leftovers.RUN: run or secrets.token_hex(4)},
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
                 stderr=self._errors,
@@ -93,6 +99,7 @@ class Keeper:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         name: str = "",
+        namespace: str = "",
     ) -> Process:
         """Execute a command in a session of its own, with stdout and stderr appended to the file `output`.
 
@@ -102,14 +109,23 @@ class Keeper:
             env: its whole environment; None: limpet's own, as it was when the keeper started.
             cwd: its working directory; None: limpet's.
             name: how to call it in messages.
+            namespace: path of the network namespace that it lives in; "": limpet's own.
 
         Raises:
             SetupFault: it cannot be executed (no such command, not executable, no such directory).
         """
-        return self._begin(argv, output=output, name=name or Path(argv[0]).name, env=env, cwd=cwd)
+        label = name or Path(argv[0]).name
+        return self._begin(argv, output=output, name=label, env=env, cwd=cwd, namespace=namespace)
 
     def fork(
-        self, entry: str, args: Sequence[str], *, output: Path, name: str = "", env: Mapping[str, str] | None = None
+        self,
+        entry: str,
+        args: Sequence[str],
+        *,
+        output: Path,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        namespace: str = "",
     ) -> Process:
         """Fork the keeper and call the function `entry` ("package.module:function") with `args` in the child.
 
@@ -121,11 +137,12 @@ class Keeper:
             output: file to which stdout and stderr are appended.
             name: how to call the process in messages.
             env: added to the environment.
+            namespace: path of the network namespace that it lives in; "": limpet's own.
 
         Raises:
             SetupFault: the entry cannot be imported, or `output` cannot be written.
         """
-        return self._begin(args, entry, output=output, name=name or entry, env=env)
+        return self._begin(args, entry, output=output, name=name or entry, env=env, namespace=namespace)
 
     def close(self) -> None:
         """End every process and the keeper, and wait until they are gone. Idempotent."""
@@ -169,6 +186,7 @@ class Keeper:
         name: str,
         env: Mapping[str, str] | None,
         cwd: Path | None = None,
+        namespace: str = "",
     ) -> Process:
         order = wire.Start(
             next(self._numbers),
@@ -177,6 +195,7 @@ class Keeper:
             entry,
             None if env is None else {os.fsencode(key): os.fsencode(value) for key, value in env.items()},
             None if cwd is None else os.fsencode(cwd.absolute()),
+            os.fsencode(namespace),
         )
         reply = self._ask(order)
         if isinstance(reply, wire.Refused):

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from limpet.harness.processes import child, table, wire
+from limpet.harness.processes import child, leftovers, table, wire
 
 POLL = 0.003
 REMOVE = "--remove="
@@ -200,6 +200,7 @@ def main(arguments: Sequence[str]) -> int:
     modules = [each for each in arguments[1:] if not each.startswith(REMOVE)]
     channel.set_inheritable(False)
     child.become_subreaper()
+    leftovers.call_myself(leftovers.KEEPER)
     keeper = KeeperProcess(channel)
     fault = ""
     for module in modules:

@@ -1,4 +1,4 @@
-"""A block of loopback addresses that belongs to one run, and the endpoints in it."""
+"""The addresses that belong to one run: what a lease is, and the one of loopback."""
 
 from __future__ import annotations
 
@@ -6,14 +6,38 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal, Protocol
 
 from limpet.harness.model.errors import SetupFault
 
 FIRST_PORT = 10000
+_DRAWS = 20
+"""Ports of an address that is not this run's own, tried until one is free."""
 # 127.0.0.0/16 holds the machine's own (127.0.0.1, 127.0.0.53, 127.0.1.1), 127.128.0.0/9 the simulated clients.
 BLOCKS = tuple((b, c) for b in range(1, 128) for c in range(256))
+
+
+Role = Literal["balancer", "balancer-v6", "admin", "backend", "store"]
+"""What a process is in a deployment; where hosts are apart, each role has hosts of its own. All but one are IPv4."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a process sits: its address, and the path of the network namespace of its host ("": limpet's own)."""
+
+    host: str
+    port: int
+    namespace: str = ""
+
+
+class Lease(Protocol):
+    """Addresses that nobody else has while this is held."""
+
+    def seat(self, role: Role) -> Seat:
+        """A place that was never given before and can be bound now. Thread-safe."""
 
 
 def ephemeral_start(path: Path = Path("/proc/sys/net/ipv4/ip_local_port_range")) -> int:
@@ -26,7 +50,7 @@ def ephemeral_start(path: Path = Path("/proc/sys/net/ipv4/ip_local_port_range"))
 
 def bindable(host: str, port: int) -> bool:
     """Whether a server could bind this endpoint at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -52,6 +76,7 @@ class LoopbackLease:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.block = self._take(rng or random.Random())
         self._endpoints = self._walk()
+        self._rng = rng or random.Random()
 
     def _take(self, rng: random.Random) -> str:
         for b, c in rng.sample(BLOCKS, len(BLOCKS)):
@@ -95,6 +120,22 @@ class LoopbackLease:
                 if bindable(host, port):
                     return host, port
         raise SetupFault("every port of the leased loopback block was given out", where=f"{self.block}.0/24")
+
+    def seat(self, role: Role) -> Seat:
+        """The next endpoint, whatever the role: on loopback all hosts are one. IPv6 has one address for all runs.
+
+        Raises:
+            SetupFault: the block is used up, or this machine has no IPv6.
+        """
+        return Seat("::1", self._port_v6()) if role == "balancer-v6" else Seat(*self.next_endpoint())
+
+    def _port_v6(self) -> int:
+        limit = ephemeral_start()
+        for _ in range(_DRAWS):
+            port = self._rng.randrange(FIRST_PORT, limit if limit > FIRST_PORT + 100 else 65536)
+            if bindable("::1", port):
+                return port
+        raise SetupFault("no port of ::1 can be listened on", do="a machine without IPv6 judges nothing of it")
 
     def close(self) -> None:
         """Give the block back. Idempotent."""

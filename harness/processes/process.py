@@ -34,7 +34,14 @@ class Starter(Protocol):
     """What starts processes: a keeper, or what puts each into a container."""
 
     def fork(
-        self, entry: str, args: Sequence[str], *, output: Path, name: str = "", env: Mapping[str, str] | None = None
+        self,
+        entry: str,
+        args: Sequence[str],
+        *,
+        output: Path,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        namespace: str = "",
     ) -> Process:
         """Call the function `entry` ("package.module:function") with `args` in a process of its own."""
 
@@ -147,6 +154,8 @@ def refusal(reply: wire.Refused, argv: Sequence[str], entry: str, output: Path, 
         return SetupFault(f"the output file cannot be written: {reason}", where=str(output), do="make its folder first")
     if reply.stage == "cwd":
         return SetupFault(f"the working directory cannot be entered: {reason}", where=str(cwd))
+    if reply.stage == "namespace":
+        return SetupFault(f"its network namespace cannot be entered: {reason}", where=command or entry)
     if reply.stage == "entry":
         return SetupFault(f"the function to fork cannot be imported: {reply.detail}", where=entry)
     if reply.stage != "exec":

@@ -11,7 +11,10 @@ _LENGTH = struct.Struct("!I")
 
 
 class Start(msgspec.Struct, tag="start"):
-    """Start a process: `argv` is executed, or passed to the function `entry` of a forked keeper when that is given."""
+    """Start a process: `argv` is executed, or passed to the function `entry` of a forked keeper when that is given.
+
+    `namespace` is the path of the network namespace that it is to live in; b"": the keeper's own.
+    """
 
     id: int
     argv: list[bytes]
@@ -19,6 +22,7 @@ class Start(msgspec.Struct, tag="start"):
     entry: str = ""
     env: dict[bytes, bytes] | None = None
     cwd: bytes | None = None
+    namespace: bytes = b""
 
 
 class Signal(msgspec.Struct, tag="signal"):

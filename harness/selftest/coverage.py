@@ -3,7 +3,7 @@
 A requirement and one of its behaviours, a *pair*, is covered when both are on record: the behaviour decided something
 on a target of the reference balancer with one of the requirement's profiles (so the check does run), and there some
 fault made it *broken* (so the check can fail). What is only observed can break nothing: of a requirement of level
-*observe* the first is enough. What no client can see counts as covered, with its reason.
+*observe*, and where each row was *observed*, the first is enough. What no client can see counts as covered, with its reason.
 """
 
 from __future__ import annotations
@@ -55,6 +55,12 @@ class Pair:
     faults: tuple[str, ...]
 
     @property
+    def only_observed(self) -> bool:
+        """Whether it can break nothing: by its level, or since each row of it was observed wherever it decided any."""
+        said = {verdict for each in self.targets for verdict in each.verdicts}
+        return self.requirement.level == "observe" or said == {str(Verdict.OBSERVED)}
+
+    @property
     def gaps(self) -> tuple[str, ...]:
         """What is missing: ``no target``, ``not decided``, ``no fault``, each with the rest of its sentence."""
         if not self.targets:
@@ -67,7 +73,7 @@ class Pair:
                     where.setdefault(why, []).append(each.target)
             first, *more = (f"{why} ({_some(targets)})" for why, targets in where.items())
             found.append(f"not decided: {first}" + (f", and {len(more)} more reasons" if more else ""))
-        if not self.faults and self.requirement.level != "observe":
+        if not self.faults and not self.only_observed:
             found.append(f"no fault of {_some(self.profiles)} made it broken")
         return tuple(found)
 
@@ -78,12 +84,14 @@ class Coverage:
 
     Attributes:
         invisible: requirements that no client can see: covered, with their reason.
-        idle: profiles without a target of the reference balancer.
+        idle: profiles without any target.
+        real: profiles whose targets run the product itself, into which no fault can be put: they are not asked about.
     """
 
     pairs: tuple[Pair, ...]
     invisible: tuple[Requirement, ...]
     idle: tuple[str, ...]
+    real: tuple[str, ...] = ()
 
     @property
     def gaps(self) -> tuple[Pair, ...]:
@@ -115,7 +123,16 @@ def read_selftest(path: Path) -> Document:
 def reference_targets() -> dict[str, str]:
     """The bundled targets that run the reference balancer, each with its profile."""
     found: Iterable[LoadedTarget] = map(load, names())
-    return {each.target.name: each.profile for each in found if each.target.launch and each.target.launch.python}
+    return {each.target.name: each.profile for each in found if _is_reference(each)}
+
+
+def real_profiles() -> frozenset[str]:
+    """The profiles of the bundled targets that run a product itself."""
+    return frozenset(each.profile for each in map(load, names()) if not _is_reference(each))
+
+
+def _is_reference(loaded: LoadedTarget) -> bool:
+    return loaded.target.launch is not None and bool(loaded.target.launch.python)
 
 
 def coverage(
@@ -125,6 +142,7 @@ def coverage(
     selftest: Document,
     *,
     profiles: Sequence[str] = (),
+    real: frozenset[str] = frozenset(),
 ) -> Coverage:
     """Joins the catalogue with what the last run and the last selftest have shown.
 
@@ -134,6 +152,7 @@ def coverage(
         results: of `limpet run --all`.
         selftest: the last one.
         profiles: only these, as ``product/profile``; empty for all.
+        real: profiles that the products themselves are judged by.
     """
     wanted = [
         full
@@ -141,6 +160,8 @@ def coverage(
         for name in catalogue.profile
         if (full := f"{product}/{name}") in profiles or not profiles
     ]
+    elsewhere = tuple(each for each in wanted if each in real and each not in targets.values())
+    wanted = [each for each in wanted if each not in elsewhere]
     broken = _broken(targets, selftest)
     pairs: list[Pair] = []
     invisible: list[Requirement] = []
@@ -153,13 +174,13 @@ def coverage(
                 invisible.append(each)
             for behaviour in each.behaviours:
                 rows = [_decided(target, behaviour, results) for target, of in targets.items() if of in own]
-                faults = {fault for of, name, fault in broken if of in own and _means(behaviour, name)}
+                faults = {fault for of, name, fault in broken if of in own and means(behaviour, name)}
                 pairs.append(Pair(each, behaviour, own, tuple(rows), tuple(sorted(faults))))
     idle = tuple(each for each in wanted if each not in targets.values())
-    return Coverage(tuple(pairs), tuple(invisible), idle)
+    return Coverage(tuple(pairs), tuple(invisible), idle, elsewhere)
 
 
-def _means(named: str, behaviour: str) -> bool:
+def means(named: str, behaviour: str) -> bool:
     """A requirement names a whole behaviour (``failover.modes``) or one variant of it (``failover.modes[hang]``)."""
     return named in (behaviour, behaviour.partition("[")[0])
 
@@ -169,7 +190,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _decided(target: str, behaviour: str, results: Sequence[Result]) -> Decided:
-    rows = [each for each in results if each.target == target and _means(behaviour, each.name)]
+    rows = [each for each in results if each.target == target and means(behaviour, each.name)]
     # Where no variant is promised there is one row, by the behaviour's own name.
     rows = rows or [each for each in results if each.target == target and each.name == behaviour.partition("[")[0]]
     if not rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.runner import Runner
+from limpet.harness.model.contract.catalogue import Catalogue
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.events import Event, ScenarioFinished
 from limpet.harness.model.verdict import Result
@@ -58,6 +59,7 @@ class Selftest:
         seed: None for a fresh one.
         full: every promised behaviour against every fault, and none may be there that no fault breaks.
         whole: all faults are tried, so that what none has broken means something.
+        cover: the catalogues whose requirements are to be covered; None for a sample of other behaviours instead.
     """
 
     faults: Sequence[Fault]
@@ -66,6 +68,7 @@ class Selftest:
     seed: int | None = None
     full: bool = False
     whole: bool = False
+    cover: Mapping[str, Catalogue] | None = None
 
     def run(self, progress: Progress) -> Report:
         """Runs it. Ctrl-C ends it and everything that it started.
@@ -76,7 +79,9 @@ class Selftest:
         evidence = _prepare(self.out)
         seed = self.seed if self.seed is not None else secrets.randbelow(1_000_000_000)
         sample = sampled(len(self.faults))
-        planned = arrange(self.faults, self.behaviours, evidence, full=self.full, sample=sample, seed=seed)
+        planned = arrange(
+            self.faults, self.behaviours, evidence, full=self.full, sample=sample, seed=seed, cover=self.cover
+        )
         for trial in planned.trials:
             trial.evidence.parent.mkdir(parents=True, exist_ok=True)
         progress.began(seed, planned)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.plan import Job, matches, plan
+from limpet.harness.model.contract.catalogue import Catalogue
 from limpet.harness.model.contract.validation import nearest
 from limpet.harness.selftest.faults import Fault
 from limpet.harness.targets.load import LoadedTarget, load, names
@@ -86,6 +87,7 @@ def arrange(
     full: bool,
     sample: int = 0,
     seed: int = 0,
+    cover: Mapping[str, Catalogue] | None = None,
 ) -> Trials:
     """The trials of these faults.
 
@@ -93,6 +95,7 @@ def arrange(
         evidence: the folder for what shows that faults were activated.
         full: try every behaviour that is promised on a fault's target, not only its declared catchers.
         sample: else, of the others so many for each fault, drawn by ``seed``.
+        cover: instead of these: what shows of each requirement of these catalogues that its behaviours can fail.
     """
     found = Trials()
     loaded = {name: load(name) for fault in faults for name in fault.targets}
@@ -106,9 +109,29 @@ def arrange(
     for fault in faults:
         for name in fault.targets:
             _arrange_one(found, fault, loaded[name], planned[name], evidence / fault.name / name, full=full)
-        if not full:
+        if not full and cover is None:
             _arrange_sample(found, fault, planned, evidence / fault.name, random.Random(f"{seed}/{fault.name}"), sample)
+    if cover is not None:
+        _arrange_cover(found, cover, behaviours, planned, evidence)
     return found
+
+
+def _arrange_cover(
+    found: Trials,
+    catalogues: Mapping[str, Catalogue],
+    behaviours: Sequence[Behaviour],
+    planned: Mapping[str, Sequence[Job]],
+    evidence: Path,
+) -> None:
+    # Imported here, since it looks at trials itself.
+    from limpet.harness.selftest.coverage import reference_targets
+    from limpet.harness.selftest.covering import covering, uncovered
+
+    everywhere = {name: planned.get(name) or plan(load(name), behaviours) for name in reference_targets()}
+    declared = tuple(found.trials)
+    for fault, job in covering(uncovered(catalogues, everywhere, declared), declared):
+        proof = evidence / fault.name / job.loaded.target.name / f"{job.name}.txt"
+        found.trials.append(Trial(fault, job, _in_wrong_place(job, fault, proof), "", proof))
 
 
 def _promised(jobs: Sequence[Job]) -> tuple[str, ...]:

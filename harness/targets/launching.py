@@ -13,10 +13,11 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.processes import netns
 from limpet.harness.processes.clocks import ENTRY, shifted
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import steps
+from limpet.harness.targets import certificate, steps
 from limpet.harness.targets.answers import Unanswered, accepts, command_answer, http_answer
 from limpet.harness.targets.model import Launch, Target
 from limpet.harness.targets.placeholders import fill
@@ -43,14 +44,14 @@ class Entry(Protocol):
         """Arguments after the target's own."""
 
 
-def check_free(host: str, port: int, *, name: str) -> None:
+def check_free(host: str, port: int, *, name: str, namespace: str = "") -> None:
     """See that an address can be bound: else "ready" might be somebody else's answer.
 
     Raises:
         SetupFault: it is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with netns.inside(namespace), socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -73,6 +74,7 @@ def launch(
     workdir: Path,
     name: str,
     override: Entry | None,
+    namespace: str = "",
     ahead: float = 0.0,
 ) -> Process:
     """Start the process; ``ahead``: its machine seems to run for so many seconds longer than this one.
@@ -81,6 +83,8 @@ def launch(
         SetupFault: it cannot be started, or an override meets a target that runs a command.
     """
     env = {key: fill(value, values, where=name) for key, value in how.env.items()}
+    if how.certificate:
+        certificate.place(workdir / how.certificate, values["balancer.host"])
     if how.python:
         args = [fill(word, values, where=name) for word in how.args]
         entry = how.python
@@ -88,13 +92,15 @@ def launch(
             entry, args = override.entry, [*override.before, *args, *override.after]
         if ahead:
             argv = shifted([sys.executable, "-P", "-c", ENTRY, entry, *args], ahead)
-            return keeper.spawn(argv, output=output, env={**os.environ, **env}, cwd=workdir, name=name)
-        return keeper.fork(entry, args, output=output, name=name, env=env)
+            env = {**os.environ, **env}
+            return keeper.spawn(argv, output=output, env=env, cwd=workdir, name=name, namespace=namespace)
+        return keeper.fork(entry, args, output=output, name=name, env=env, namespace=namespace)
     if override is not None:
         raise SetupFault("only a balancer that limpet forks (launch.python) can be made faulty", where=name)
     argv = [fill(word, values, where=name) for word in how.command]
     argv = shifted(argv, ahead) if ahead else argv
-    return keeper.spawn(argv, output=output, env={**os.environ, **env}, cwd=workdir, name=name)
+    env = {**os.environ, **env}
+    return keeper.spawn(argv, output=output, env=env, cwd=workdir, name=name, namespace=namespace)
 
 
 def wait_ready(balancer: steps.Balancer, how: Launch, address: str) -> None:
@@ -108,7 +114,8 @@ def wait_ready(balancer: steps.Balancer, how: Launch, address: str) -> None:
     while True:
         late = time.monotonic() >= deadline
         died = balancer.died()
-        seen = "" if died else _not_ready(balancer, how, address)
+        with netns.inside(balancer.namespace):
+            seen = "" if died else _not_ready(balancer, how, address)
         if died:
             raise steps.fault(balancer, "the balancer ended while starting", where=balancer.name)
         if not seen:

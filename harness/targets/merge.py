@@ -15,7 +15,9 @@ from limpet.harness.model.contract.validation import parse, problems
 from limpet.harness.model.errors import UsageFault
 from limpet.harness.targets.model import Table
 
-_TABLES = {"cookie", "cookie.attributes", "application", "duration", "reaction", "key_prefix", "scope"}
+_TABLES = {
+    "cookie", "cookie.attributes", "application", "duration", "reaction", "key_prefix", "client_address", "scope",
+}  # fmt: skip
 """What is merged key by key; everything else is one value."""
 _SHORT = {"cookie_name": ("cookie", "name"), "application_name": ("application", "name")}
 _FIXED = ("affinity", "layer", "protocol")

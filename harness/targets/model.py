@@ -127,13 +127,14 @@ class Endpoint(Part):
     host: str = ""
     port: int | None = Field(default=None, ge=1, le=65535)
     tls: bool = False
-    ca: str = Field(
-        default="", description="PEM file: its CA, or its own certificate; default: what the machine trusts"
-    )
+    ca: str = Field(default="", description="PEM file: its CA or its own certificate; default: what is trusted here")
     verify: bool = Field(default=True, description="false: take any certificate")
     proxy_protocol: Literal["", "v1", "v2"] = Field(default="", description="each connection begins with such a header")
     wait: Seconds = Field(default=0.0, description="seconds that a balancer which runs already may take to come up")
     allow_remote: bool = False
+    max_connections: int | None = Field(
+        default=None, gt=0, description="connections of clients that it takes at the same time; 400 where nobody says"
+    )
     max_rate: float | None = Field(default=None, gt=0, description="requests a second; 50 beyond loopback")
 
     @model_validator(mode="after")

@@ -18,9 +18,19 @@ _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_][\w.]*)\}\}|(?<![$\\])\{([A-Za-z_][\w.
 
 BACKEND = frozenset({"backend.name", "backend.host", "backend.port"})
 _ALWAYS = frozenset(
-    {"balancer.host", "balancer.port", "balancer.url", "workdir", "python", "target", "generation", "limpet.version"}
+    {
+        "balancer.host",
+        "balancer.port",
+        "balancer.authority",
+        "balancer.url",
+        "workdir",
+        "python",
+        "target",
+        "generation",
+        "limpet.version",
+    }
 )
-_LAUNCHED = frozenset({"admin.host", "admin.port", "admin.url", "token", "config", "pid"})
+_LAUNCHED = frozenset({"admin.host", "admin.port", "admin.authority", "admin.url", "token", "config", "pid"})
 
 
 def fill(text: str, values: Mapping[str, str], *, where: str, pattern: bool = False) -> str:

@@ -46,6 +46,16 @@ class Address:
     port: int
     url: str
 
+    @property
+    def authority(self) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def named(self, name: str) -> dict[str, str]:
+        """As placeholders that begin with this name."""
+        parts = {"host": self.host, "port": str(self.port), "authority": self.authority, "url": self.url}
+        return {f"{name}.{key}": value for key, value in parts.items()}
+
 
 @dataclass(frozen=True)
 class Situation:

@@ -15,9 +15,9 @@ from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes import table
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import certificate, contained, fingerprint, launching, steps, versions
+from limpet.harness.targets import contained, fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
@@ -44,11 +44,12 @@ class RunningTarget:
         loaded: LoadedTarget,
         *,
         keeper: Keeper,
-        lease: LoopbackLease,
+        lease: Lease,
         workdir: Path,
         members: Sequence[Member],
         override: Override | None = None,
         secret: str = "",
+        ipv6: bool = False,
         ahead: float = 0.0,
     ) -> None:
         self._loaded = loaded
@@ -56,20 +57,19 @@ class RunningTarget:
         self._keeper = keeper
         self._override = override or loaded.override
         self._process: Process | None = None
-        self._launches = 0
-        self._advanced = 0.0
+        self._launches, self._advanced = 0, 0.0
         self._version: str | None = None
         self._stopped = True
         self._steered: list[tuple[str, float, float]] = []
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
-        host, port = endpoint.address if endpoint.given else lease.next_endpoint()
-        admin_host, admin_port = lease.next_endpoint() if loaded.target.launch else ("", 0)
+        seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer-v6" if ipv6 else "balancer")
+        self.namespace, admin = seat.namespace, lease.seat("admin") if loaded.target.launch else Seat("", 0)
         spoken = loaded.target.backends.protocol
         self.scheme = endpoint.scheme if spoken == "http" else "tcp" if spoken == "tls" else spoken
         self._situation = Situation(
-            balancer=Address(host, port, url(self.scheme, host, port)),
-            admin=Address(admin_host, admin_port, url("http", admin_host, admin_port)),
+            balancer=Address(seat.host, seat.port, url(self.scheme, seat.host, seat.port)),
+            admin=Address(admin.host, admin.port, url("http", admin.host, admin.port)),
             token=secrets.token_hex(16),
             secret=secret or base64.b64encode(secrets.token_bytes(32)).decode(),
             workdir=workdir.resolve(),
@@ -351,17 +351,15 @@ class RunningTarget:
         assert launch is not None
         here = self._situation
         for address in (here.balancer, here.admin):
-            launching.check_free(address.host, address.port, name=self.name)
-        if launch.certificate:
-            certificate.place(self.workdir / launch.certificate, here.balancer.host)
+            launching.check_free(address.host, address.port, name=self.name, namespace=self.namespace)
         for config in launch.config:
             steps.place(self.workdir / config.destination, self.text_of(config.template))
         self._launches += 1
         output = self.workdir / f"output-{self._launches}.log"
         values = self._values()
         self._process = launching.launch(
-            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name, override=self._override,
-            ahead=self._ahead,
+            launch, values, self._keeper, output=output, workdir=self.workdir, name=self.name,
+            override=self._override, namespace=self.namespace, ahead=self._ahead,
         )  # fmt: skip
         launching.wait_ready(self, launch, fill(launch.ready_url, values, where=self.name))
         self._stopped = False
@@ -377,9 +375,7 @@ class RunningTarget:
     def _values(self, *, backend: str = "", seconds: str = "") -> dict[str, str]:
         here, launch = self._situation, self.target.launch
         values = {
-            "balancer.host": here.balancer.host,
-            "balancer.port": str(here.balancer.port),
-            "balancer.url": here.balancer.url,
+            **here.balancer.named("balancer"),
             "workdir": str(here.workdir),
             "python": here.python,
             "target": str(self.directory),
@@ -389,12 +385,11 @@ class RunningTarget:
         }
         if launch is not None:
             config = str(here.workdir / launch.config[0].destination) if launch.config else ""
-            values |= {"admin.host": here.admin.host, "admin.port": str(here.admin.port), "admin.url": here.admin.url}
+            values |= here.admin.named("admin")
             values |= {"token": here.token, "config": config, "pid": str(self._process.pid if self._process else 0)}
             if launch.binary is not None:
                 values[launch.binary.name] = locate(launch.binary, where=self.name)
-        if seconds:
-            values["seconds"] = seconds
+        values |= {"seconds": seconds} if seconds else {}
         if backend:
             found = next((each for each in here.members if each.name == backend), None)
             if found is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.processes import netns
 from limpet.harness.targets.answers import Answer, Unanswered, command_answer, http_answer, socket_answer
 from limpet.harness.targets.control import Step
 from limpet.harness.targets.placeholders import fill
@@ -33,6 +34,10 @@ class Balancer(Protocol):
     @property
     def workdir(self) -> Path:
         """Rendered files go below it."""
+
+    @property
+    def namespace(self) -> str:
+        """The network namespace of its host, where whoever steers it sits too; "": limpet's own."""
 
     def text_of(self, template: str) -> str:
         """A template of the target, rendered for the current situation."""
@@ -61,7 +66,8 @@ def run(balancer: Balancer, verb: str, steps: Sequence[Step], values: Mapping[st
     for number, step in enumerate(steps, 1):
         where = f"{balancer.name}: {verb}, step {number} ({step})"
         try:
-            _step(balancer, step, values, where, written)
+            with netns.inside(balancer.namespace):
+                _step(balancer, step, values, where, written)
         except Unanswered as err:
             raise fault(balancer, f"failed: {err}", where=where) from None
 
@@ -69,7 +75,8 @@ def run(balancer: Balancer, verb: str, steps: Sequence[Step], values: Mapping[st
 def matches(balancer: Balancer, step: Step, values: Mapping[str, str], where: str) -> bool:
     """One look at a step with ``until``: whether its answer matches now. What does not answer does not match."""
     try:
-        return _seen(balancer, step, values, where)[0]
+        with netns.inside(balancer.namespace):
+            return _seen(balancer, step, values, where)[0]
     except Unanswered:
         return False
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.client import Client
     from limpet.harness.engine.copies import (
         further_copy,
+        ipv6_copy,
         require_passed_on,
         try_to_start,
         with_application,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.crowd import crowd, hands_of, load, recognises_nobody
     from limpet.harness.engine.flight import Flight
     from limpet.harness.engine.forbidden import with_forbidden
+    from limpet.harness.engine.forging import forge, judge_flows
     from limpet.harness.engine.nodes import second_node
     from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
     from limpet.harness.engine.passing import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         settled_age,
         unless_timed,
     )
+    from limpet.harness.engine.proxies import forwarding, trusted_proxies
     from limpet.harness.engine.samples import (
         draws_to_meet,
         group_size,
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
         still_pinned,
     )
     from limpet.harness.engine.scenario import Scenario
+    from limpet.harness.engine.shopping import Shopper, told
+    from limpet.harness.engine.swarming import distinguishes, neighbours, swarm
     from limpet.harness.engine.upgrade import upgraded
     from limpet.harness.model.contract import Contract
     from limpet.harness.model.errors import HarnessFault, SetupFault, TargetFault, UsageFault
@@ -85,6 +90,7 @@ _HOMES = {
     "harness.engine.forbidden": ("with_forbidden",),
     "harness.engine.nodes": ("second_node",),
     "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
+    "harness.engine.proxies": ("forwarding", "trusted_proxies"),
     "harness.engine.samples": (
         "group_size",
         "place",
@@ -97,8 +103,18 @@ _HOMES = {
         "still_pinned",
     ),
     "harness.engine.scenario": ("Scenario",),
+    "harness.engine.shopping": ("Shopper", "told"),
+    "harness.engine.forging": ("forge", "judge_flows"),
+    "harness.engine.swarming": ("distinguishes", "neighbours", "swarm"),
     "harness.engine.upgrade": ("upgraded",),
-    "harness.engine.copies": ("further_copy", "require_passed_on", "try_to_start", "with_application", "with_duration"),
+    "harness.engine.copies": (
+        "further_copy",
+        "ipv6_copy",
+        "require_passed_on",
+        "try_to_start",
+        "with_application",
+        "with_duration",
+    ),
     "harness.engine.passing": (
         "age",
         "balancer_keeps_time",
@@ -145,6 +161,7 @@ __all__ = [
     "ScenarioFinished",
     "ScenarioStarted",
     "SetupFault",
+    "Shopper",
     "Special",
     "TargetFault",
     "Traffic",
@@ -160,17 +177,23 @@ __all__ = [
     "cookies_in",
     "cookies_of",
     "crowd",
+    "distinguishes",
     "draw",
     "draws_to_meet",
     "everybody_is_served",
+    "forge",
+    "forwarding",
     "further_copy",
     "group_size",
     "hands_of",
     "handshake_headers",
+    "ipv6_copy",
+    "judge_flows",
     "largest_share",
     "let_pass",
     "load",
     "main_cookies",
+    "neighbours",
     "only_clients_keep_time",
     "pass_time",
     "perform",
@@ -189,7 +212,10 @@ __all__ = [
     "spread_as_declared",
     "steady_plan",
     "still_pinned",
+    "swarm",
     "together",
+    "told",
+    "trusted_proxies",
     "try_to_start",
     "unless_timed",
     "upgraded",

@@ -10,9 +10,9 @@ from limpet import Scenario, behaviour, random_walk
     needs=("backend-history",),
     touches="backends",
     keyed=None,
-    certainty="Six walks bring any event that the target can take upon any other one at least once, and most threes of "
-    "them. Each request is judged by itself: what only a group of users can show is not seen. A walk that fails is "
-    "played up to 80 times more, to make it small",
+    certainty="Six walks bring every kind of event upon every other one; a balancer that notices slowly gets fewer. "
+    "Each request is judged by itself: what only a group of users can show is not seen. A walk that fails is played "
+    "up to 80 times more, to make it small",
     error_rate=0.0,
     budget=1300,
 )

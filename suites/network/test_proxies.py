@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Literal
 
-from limpet import Client, Contract, Exchange, NotCheckable, Scenario, behaviour
+from limpet import Client, Contract, Exchange, Scenario, behaviour, forwarding, trusted_proxies
 from limpet.harness.model.contract.client_address import ClientAddress
+from limpet.harness.model.history import Header
 
 VISITS = 4
-PROXIES = 2
 CERTAINTY = "one violation is enough; no luck of a right balancer can cause one"
 Visit = Callable[[Client], Exchange]
 
@@ -19,24 +19,6 @@ Visit = Callable[[Client], Exchange]
 def _said(s: Scenario) -> ClientAddress:
     assert s.contract.client_address is not None, "the behaviour asks for it"
     return s.contract.client_address
-
-
-def _proxies(s: Scenario) -> list[str]:
-    """Addresses of this machine whose word the balancer trusts.
-
-    Raises:
-        NotCheckable: there are none.
-    """
-    found: list[str] = []
-    for each in _said(s).trusted if s.system.local else ():
-        network = ip_network(each)
-        if network.version == 4 and network.is_loopback:
-            first, last = int(network[0]), int(network[-1])
-            inner = range(first + (first < last), max(last, first + 1))
-            found += [str(IPv4Address(s.rng.choice(inner))) for _ in range(PROXIES)]
-    if not found:
-        raise NotCheckable("no address of this machine lies in the networks that the balancer trusts")
-    return found
 
 
 def _one_each(s: Scenario) -> dict[str, Client]:
@@ -58,7 +40,8 @@ def _header_variants(contract: Contract) -> list[str]:
     said = contract.client_address
     if said is None or said.forwarded is None or not said.trusted:
         return ["untrusted"]
-    return ["trusted", "untrusted", *(["forged-behind-a-proxy", "chain"] if said.forwarded != "x-real-ip" else [])]
+    path = ["forged-behind-a-proxy", "chain"] if said.forwarded != "x-real-ip" else []
+    return ["trusted", "untrusted", "other-headers", *path]
 
 
 @behaviour(
@@ -77,7 +60,7 @@ def test_forwarded_for(s: Scenario) -> None:
     if s.variant == "untrusted":
         _forged_header(s)
         return
-    proxies = _proxies(s)
+    proxies = trusted_proxies(s)
     forger = s.sources.draw()
 
     def path(user: Client) -> list[str]:
@@ -91,11 +74,15 @@ def test_forwarded_for(s: Scenario) -> None:
     lines = [next(iter(users.values())).raw(through=proxy) for proxy in proxies]
 
     def through(user: Client) -> Exchange:
-        return user.over(s.rng.choice(lines), headers=[_header(s, path(user))])
+        named = [forwarding(s, path(user))]
+        if s.variant == "other-headers":
+            named = _unread(s, [user.source or "" for user in users.values()], named)
+        return user.over(s.rng.choice(lines), headers=named)
 
     told = {
         "trusted": "each names its user",
         "chain": "each names its user and a trusted proxy before it",
+        "other-headers": "each names its user, who has written somebody else into every other header",
         "forged-behind-a-proxy": "each names its user, behind one address that all of them have made up",
     }
     s.step(f"users of {', '.join(users)} take turns through {len(proxies)} trusted proxies: {told[s.variant]}")
@@ -107,15 +94,13 @@ def test_forwarded_for(s: Scenario) -> None:
         user.visit(new_connection=True)
 
 
-def _header(s: Scenario, path: list[str]) -> tuple[str, str]:
-    """The header with these addresses, nearest last; written in the ways that mean the same."""
-    name = _said(s).forwarded or "x-forwarded-for"
-    if name == "forwarded":
-        forms = ("for={}", 'For="{}"', "for={};proto=http", "by=203.0.113.7;for={}", 'for="{}:4711"')
-        return "Forwarded", ", ".join(s.rng.choice(forms).format(each) for each in path)
-    if name == "x-real-ip":
-        return "X-Real-IP", path[-1]
-    return s.rng.choice(("X-Forwarded-For", "x-forwarded-for")), ", ".join(path)
+def _unread(s: Scenario, victims: list[str], named: list[Header]) -> list[Header]:
+    """These headers, and all those that could name an address and are not read here, with somebody's who is pinned."""
+    read = {name.lower() for name, _ in named}
+    victim = s.rng.choice(victims)
+    names = ("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP")
+    others = [(name, victim) for name in names] + [("Forwarded", f"for={victim}")]
+    return [*(each for each in others if each[0].lower() not in read), *named]
 
 
 def _forged_header(s: Scenario) -> None:
@@ -132,7 +117,7 @@ def _forged_header(s: Scenario) -> None:
 
 def _claims(s: Scenario, victim: str) -> list[tuple[str, str]]:
     """Every header by which one could try."""
-    return [_header(s, [victim]), ("X-Client-IP", victim), ("True-Client-IP", victim)]
+    return [forwarding(s, [victim]), ("X-Client-IP", victim), ("True-Client-IP", victim)]
 
 
 # By the PROXY protocol.
@@ -161,7 +146,7 @@ def test_proxy_protocol(s: Scenario) -> None:
     if s.variant.startswith("untrusted"):
         _forged_connection(s, version)
         return
-    proxies = _proxies(s)
+    proxies = trusted_proxies(s)
 
     def through(user: Client) -> Exchange:
         proxy = s.rng.choice(proxies)

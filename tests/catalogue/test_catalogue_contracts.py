@@ -141,9 +141,14 @@ the duration) are not among it: some products leave them to the deployment."""
 
 
 ALSO = {
+    "haproxy/stick-src-forwarded": "stick-src",
+    "nginx/hash-source-forwarded": "hash-source-consistent",
+    "nginx/hash-source-proxy": "hash-source-consistent",
     "reference/lb-cookie-https": "lb-cookie-idle",
     "reference/source-ip-forwarded": "source-ip",
     "reference/source-ip-proxy": "source-ip",
+    "reference/source-ip-real-ip": "source-ip",
+    "reference/source-ip-rfc7239": "source-ip",
     "reference/source-ip-small-table": "source-ip",
     "reference/shared-sessions": "lb-cookie-idle",
 }

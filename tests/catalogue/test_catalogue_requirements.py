@@ -66,17 +66,18 @@ envoy: ring-hash-header maglev-header tcp-ring-hash-source round-robin
 generic: header header-minted url tls-session-id
 haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
-haproxy: tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
+haproxy: stick-src-forwarded tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
 huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
 lighttpd: sticky round-robin
 nghttpx: cookie cookie-strict ip round-robin
 nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
-nginx: hash-header hash-url hash-cookie stream-hash-consistent stream-udp-hash-consistent round-robin
+nginx: hash-source-forwarded hash-source-proxy hash-header hash-url hash-cookie stream-hash-consistent
+nginx: stream-udp-hash-consistent round-robin
 pen: client-table round-robin
 reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin
-reference: least-connections lb-cookie-https source-ip-forwarded source-ip-proxy source-hash-modulo
-reference: source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions source-ip-small-table
-reference: udp-source-ip udp-flow tcp-flow
+reference: least-connections lb-cookie-https source-ip-forwarded source-ip-real-ip source-ip-rfc7239 source-ip-proxy
+reference: source-hash-modulo source-hash-consistent cookie-prefix cookie-rewrite cookie-route shared-sessions
+reference: source-ip-small-table udp-source-ip udp-flow tcp-flow
 skipper: consistent-hash-source consistent-hash-header consistent-hash-query round-robin
 socketio-sticky: sid round-robin
 squid: sourcehash round-robin

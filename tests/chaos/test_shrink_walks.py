@@ -85,3 +85,16 @@ def test_who_has_no_time_left_says_so() -> None:
 
     walk = dealt(2)
     assert shrink(walk, late, plays=9)[0] == walk
+
+
+def test_who_visits_while_a_fault_is_unnoticed_comes_after_it_where_that_fails_too() -> None:
+    """How many visits there are until then is a matter of luck, and a file is to fail wherever it is played."""
+    walk = (Step("visit", users=(1,)), Step("kill", backend="of 1", users=(1,)))
+
+    def attempt(steps: Steps) -> Steps | None:
+        killed = [number for number, step in enumerate(steps) if step.do == "kill"]
+        came = killed and (steps[killed[0]].users or any(step.do == "visit" for step in steps[killed[0] :]))
+        return steps if came and steps[0].do == "visit" else None
+
+    small, _ = shrink(walk, attempt, plays=30)
+    assert small == (Step("visit", users=(1,)), Step("kill", backend="of 1"), Step("visit", users=(1,)))

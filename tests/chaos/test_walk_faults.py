@@ -47,18 +47,34 @@ def test_each_such_fault_has_a_walk_on_each_of_its_targets() -> None:
     assert {path.stem for path in WALKS} == wanted
 
 
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[Result, Result]]]:
+    """Each walk on the right balancer and on the faulty one, all side by side; what was activated is in the folder."""
+    out = tmp_path_factory.mktemp("walks")
+    jobs: list[Job] = []
+    for path in WALKS:
+        name, _, target = path.stem.partition("--")
+        walk, loaded = read(path), load(target)
+        for each in (loaded, wrong(loaded, FAULTS[name], out / f"{path.stem}.activated")):
+            jobs.append(replace(job_of(walk, each), variant=name))
+    found = results(out, *jobs)
+    return out, {path.stem: (found[2 * n], found[2 * n + 1]) for n, path in enumerate(WALKS)}
+
+
 @pytest.mark.parametrize("path", WALKS, ids=lambda path: path.stem)
-def test_a_found_walk_is_small_and_goes_wrong_in_the_same_way_again(path: Path, tmp_path: Path) -> None:
-    name, _, target = path.stem.partition("--")
-    walk, loaded, evidence = read(path), load(target), tmp_path / "activated"
-    assert (walk.target, walk.affinity) == (target, loaded.contract.affinity)
+def test_a_found_walk_is_small_and_goes_wrong_in_the_same_way_again(
+    path: Path, played: tuple[Path, dict[str, tuple[Result, Result]]]
+) -> None:
+    out, found = played
+    right, faulty = found[path.stem]
+    walk, fault = read(path), FAULTS[path.stem.partition("--")[0]]
+    assert (walk.target, walk.affinity) == (right.target, load(right.target).contract.affinity)
     assert len(walk.step) <= MOST_STEPS
-    right, faulty = results(tmp_path, job_of(walk, loaded), job_of(walk, wrong(loaded, FAULTS[name], evidence)))
     assert right.verdict is Verdict.HELD, right.reason
     assert faulty.verdict is Verdict.BROKEN, faulty.reason
-    assert walk.violation in {str(each.kind) for each in faulty.violations} & {str(k) for k in FAULTS[name].provokes}
-    assert evidence.exists()
-    assert len(faulty.steps) == len(walk.step) and (tmp_path / faulty.history).exists()
+    assert walk.violation in {str(each.kind) for each in faulty.violations} & {str(kind) for kind in fault.provokes}
+    assert (out / f"{path.stem}.activated").exists()
+    assert len(faulty.steps) == len(walk.step) and (out / faulty.history).exists()
 
 
 def test_a_walk_finds_it_makes_it_small_and_saves_it(tmp_path: Path) -> None:

@@ -128,6 +128,14 @@ def test_doctor_says_what_a_machine_lacks(said: Said, bundled, monkeypatch: pyte
     assert re.search(r"✘ processes and threads +256\n", text)
 
 
+def test_doctor_says_what_shifted_clocks_are_for(said: Said, bundled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "no_time_namespace", lambda: "this machine gives no time namespace: not permitted")
+    bundled("reference-lb-cookie-idle", ROUND_ROBIN)
+    code, text = said("doctor")
+    assert code == 0
+    assert re.search(r"✘ time namespaces +not permitted\n +needed by: 1 target, 1 row", text), text
+
+
 def test_a_limit_that_may_be_raised_is_cured_by_ulimit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 100_000))
     assert machine.files() == machine.Offer("open files", False, "1024", f"ulimit -n {machine.FILES}")

@@ -110,6 +110,11 @@ TARGETS = {
     "own-port": f'[launch]\ncommand = ["{{python}}", "-c", "{BINDS.format(port="@PORT@")}"]\n',
     "never-ready": '[launch]\ncommand = ["{python}", "-c", "import time; print(\'warming up\', flush=True);'
     ' time.sleep(99)"]\nready_timeout = "1s"\n',
+    "too-old": '[launch]\ncommand = ["{python}"]\nversion = ["echo", "toy 1.2.3"]\nat_least = "2.0"\n',
+    "version-unknown": '[launch]\ncommand = ["{python}"]\nversion = ["echo", "toy"]\nat_least = "2.0"\n',
+    "mode-off": '[launch]\nready = "http"\n'
+    'command = ["{python}", "-m", "http.server", "{balancer.port}", "--bind", "{balancer.host}"]\n'
+    "[fingerprint]\ncookie = 'LB'\n",
     "no-template-value": '[launch]\ncommand = ["{python}"]\nconfig = "broken.conf.j2"\n',
     "taken": '[endpoint]\nurl = "http://127.0.0.1:9"\n[backends]\nmember = [{ listen = "127.0.0.1:@PORT@" }]\n',
     "closed": YOURS.format(port="@PORT@"),
@@ -124,6 +129,9 @@ WORDS = {
     "refuses": ["ended while starting", "sticky_tongue"],
     "own-port": ["ended while starting", "Address already in use"],
     "never-ready": ["was not ready after 1 s", "does not accept connections", "warming up"],
+    "too-old": ["it is 1.2.3 and has to be at least 2.0"],
+    "version-unknown": ["its version cannot be found out, and it has to be at least 2.0"],
+    "mode-off": ["the mode is not on", "its first answer sets no cookie 'LB'; last seen: 200 with no cookie", "GET / "],
     "no-template-value": ["broken.conf.j2", "nonsense"],
     "taken": ["127.0.0.1:@PORT@", "in use"],
     "closed": ["does not answer", "@PORT@", "is [endpoint] right?"],

@@ -6,17 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from limpet.harness.containers import debts, existing
-from limpet.harness.containers.engine import Engine
+from limpet.harness.containers.cleaning import clean
+from limpet.harness.containers.engine import Engine, State
 from limpet.harness.containers.existing import Existing
 from limpet.harness.containers.fleet import ContainerFleet
 from limpet.harness.model.errors import SetupFault, UsageFault
+from limpet.harness.processes.waiting import wait_until
 from limpet.harness.targets import contained
 from limpet.harness.targets.abilities import why_not
 from limpet.harness.targets.load import load
@@ -33,7 +35,7 @@ product = "reference"
 url = "{url}"
 allow_remote = true
 max_rate = 500
-
+{wait}
 [backends]
 owner = "yours"
 health_checked = true
@@ -50,10 +52,10 @@ grace = "1s"
 """
 
 
-def write(directory: Path, containers: list[str], url: str = "http://127.0.0.1:9", more: str = "") -> Path:
+def write(directory: Path, containers: list[str], url: str = "http://127.0.0.1:9", wait: str = "") -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     members = "\n".join(f'[[backends.member]]\ncontainer = "{each}"' for each in containers)
-    (directory / "target.toml").write_text(TARGET.format(url=url, members=members) + more)
+    (directory / "target.toml").write_text(TARGET.format(url=url, members=members, wait=wait))
     return directory
 
 
@@ -70,7 +72,7 @@ def test_a_member_is_called_as_its_container(tmp_path: Path) -> None:
 
 
 def test_limpets_own_backends_are_no_containers_of_yours(tmp_path: Path) -> None:
-    text = TARGET.format(url="http://127.0.0.1:9", members='[[backends.member]]\ncontainer = "shop-1"')
+    text = TARGET.format(url="http://127.0.0.1:9", wait="", members='[[backends.member]]\ncontainer = "shop-1"')
     text = text.replace('owner = "yours"', 'owner = "limpet"').replace(
         '[backends.identity]\nheader = "Limpet-Backend"', ""
     )
@@ -100,6 +102,25 @@ def test_a_command_of_ones_own_needs_no_engine(tmp_path: Path, monkeypatch: pyte
     assert why_not(target, "hang") != ""
 
 
+class Broken:
+    """An engine whose only container ends as soon as it is started. A real one may be seen running for a moment."""
+
+    def state(self, container: str) -> State:
+        return State("1", "exited", 0, 3, "", "", {}, (), {})
+
+    def start(self, container: str) -> None:
+        pass
+
+    def logs(self, container: str) -> str:
+        return "no database"
+
+
+def test_one_that_ends_again_says_its_last_words() -> None:
+    with pytest.raises(SetupFault, match="it ended again, with exit code 3") as caught:
+        Existing(Broken()).do("revive", "shop-1")  # type: ignore[arg-type]
+    assert caught.value.do == "no database"
+
+
 # With one.
 
 
@@ -121,13 +142,6 @@ def test_kill_hang_revive(engine: Engine, client: Any, own_container: OwnContain
     assert not list(debts.folder().glob("*"))
 
 
-def test_one_that_ends_again_says_its_last_words(engine: Engine, own_container: OwnContainer) -> None:
-    name = own_container("sh", "-c", "echo no database; exit 3")
-    with pytest.raises(SetupFault, match="it ended again, with exit code 3") as caught:
-        Existing(engine).do("revive", name)
-    assert "no database" in caught.value.do
-
-
 def test_one_that_is_not_there(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(SetupFault, match="no container of this name"):
         Existing(engine).do("kill", "shop-that-never-was")
@@ -146,9 +160,20 @@ def test_the_engine_knows_the_address(fleet: ContainerFleet, engine: Engine, own
         Existing(engine).address(name)
 
 
+def test_a_fork_has_a_connection_of_its_own(engine: Engine) -> None:
+    """Workers are forks, and two processes on one connection would take each other's answers."""
+    mine = existing.engine()
+    assert existing.engine() is mine
+    child = os.fork()
+    if child == 0:
+        os._exit(existing.engine() is mine)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 OWES = """
 import sys
-from limpet.harness.containers.engine import Engine
+from limpet.harness.containers.cleaning import clean
+from limpet.harness.containers.engine import Engine, State
 from limpet.harness.containers.existing import Existing
 
 yours = Existing(Engine())
@@ -177,23 +202,22 @@ def test_what_a_killed_run_left_down_is_brought_back(engine: Engine, client: Any
     assert debts.settle(engine) == []
 
 
-def test_a_run_takes_them_down_and_brings_them_back(
-    fleet: ContainerFleet, client: Any, image: str, tmp_path: Path
-) -> None:
-    """A stack of the user's: three containers, and the balancer before them in a fourth."""
+@pytest.fixture
+def shop(fleet: ContainerFleet, client: Any, image: str, tmp_path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A stack of the user's: three containers and the balancer in a fourth. Its target, and their names."""
     names, backends = [], []
-    for number in (1, 2, 3):
-        address = fleet.network.next_address()
-        name = f"shop-{fleet.run.id}-{number}"
-        command = ["limpet", "backend", "--listen", f"{address}:8000", "--name", name, "--allow-remote"]
-        made = client.containers.create(
-            image, command, name=name, network=fleet.network.name,
-            networking_config={fleet.network.name: client.api.create_endpoint_config(ipv4_address=address)},
-        )  # fmt: skip
-        made.start()
-        names.append(name)
-        backends.append(f'[[pool.member]]\nname = "{name}"\nhost = "{address}"\nport = 8000\n')
     try:
+        for number in (1, 2, 3):
+            address = fleet.network.next_address()
+            name = f"shop-{fleet.run.id}-{number}"
+            command = ["limpet", "backend", "--listen", f"{address}:8000", "--name", name, "--allow-remote"]
+            made = client.containers.create(
+                image, command, name=name, network=fleet.network.name,
+                networking_config={fleet.network.name: client.api.create_endpoint_config(ipv4_address=address)},
+            )  # fmt: skip
+            names.append(name)
+            made.start()
+            backends.append(f'[[pool.member]]\nname = "{name}"\nhost = "{address}"\nport = 8000\n')
         config = tmp_path / "fleet" / "lb.toml"
         config.write_text(
             '[listener]\nhost = "0.0.0.0"\nport = 8080\n[affinity]\nmode = "lb-cookie"\nduration = "20m"\n'
@@ -202,18 +226,43 @@ def test_a_run_takes_them_down_and_brings_them_back(
             + "".join(backends)
         )
         berth, _ = fleet.program("balancer", ["limpet", "lb", "--config", str(config)])
-        directory = write(tmp_path / "shop", names, f"http://{berth.address}:8080")
-        out = tmp_path / "out"
-        limpet = [sys.executable, "-m", "limpet.harness.cli.main", "run", "--out", str(out)]
-        done = subprocess.run(
-            [*limpet, "--target", str(directory), "--behaviour", "failover.repins", "--behaviour", "failover.modes*"],
-            capture_output=True, text=True, timeout=180,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        rows = {row.behaviour: row.variants for row in conformance.load(out / "conformance.json").targets[0].rows}
-        assert rows["failover.repins"] == {"": "held"}
-        assert rows["failover.modes"]["hang"] == "held"
-        assert [status(client, name) for name in names] == ["running"] * 3
+        yield write(tmp_path / "shop", names, f"http://{berth.address}:8080", 'wait = "60s"\n'), names
     finally:
         for name in names:
             client.containers.get(name).remove(force=True)
+
+
+def judge(target: Path, out: Path, *behaviours: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "limpet.harness.cli.main", "run", "--target", str(target), "--out", str(out)]
+    words = [word for each in behaviours for word in ("--behaviour", each)]
+    return subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_run_takes_them_down_and_brings_them_back(shop: tuple[Path, list[str]], client: Any, tmp_path: Path) -> None:
+    target, names = shop
+    with judge(target, tmp_path / "out", "failover.repins", "failover.modes*") as run:
+        said, _ = run.communicate(timeout=180)
+    assert run.returncode == 0, said
+    rows = {row.behaviour: row.variants for row in conformance.load(tmp_path / "out/conformance.json").targets[0].rows}
+    assert rows["failover.repins"] == {"": "held"}
+    assert rows["failover.modes"]["hang"] == "held"
+    assert [status(client, name) for name in names] == ["running"] * 3
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_nobody_frozen(
+    shop: tuple[Path, list[str]], client: Any, tmp_path: Path, how: signal.Signals
+) -> None:
+    target, names = shop
+
+    def frozen() -> bool:
+        return "paused" in [status(client, name) for name in names]
+
+    with judge(target, tmp_path / "out", "failover.modes[hang]") as run:
+        wait_until(frozen, timeout=60, what="a container to be frozen")
+        run.send_signal(how)
+        run.communicate(timeout=60)
+    if how == signal.SIGKILL:
+        assert frozen()
+        assert [line for line in clean() if line.endswith("runs again")]
+    assert [status(client, name) for name in names] == ["running"] * 3

@@ -102,7 +102,7 @@ def test_all_problems_come_at_once_with_key_allowed_words_and_the_nearest() -> N
         "helth",
     }
     assert found["affinity.mode"] == (
-        "'lb_cookie' is not one of lb-cookie, app-cookie, source-ip, flow, header, url, none "
+        "'lb_cookie' is not one of lb-cookie, app-cookie, source-ip, flow, header, url, tls-session-id, none "
         '(did you mean "lb-cookie"?)'
     )
     assert found["helth"].startswith('unknown key (did you mean "health"?); known keys: name, preset, listener,')

@@ -50,6 +50,24 @@ def found(results: list[Result], selftest: Document, **given: str) -> Coverage:
     return coverage({"toy": catalogue(requirement(1, behaviours=["a.b"], **given))}, TARGETS, results, selftest)
 
 
+def test_what_the_product_itself_is_judged_by_is_not_asked_about() -> None:
+    sources = {"toy": catalogue(requirement(1, behaviours=["a.b"]), profiles=("sticky",))}
+    nothing = tried("x.y")
+    asked = coverage(sources, {}, [], nothing)
+    assert not asked.whole and asked.idle == ("toy/sticky",)
+    real = coverage(sources, {}, [], nothing, real=frozenset({"toy/sticky"}))
+    assert real.whole and real.pairs == () and real.real == ("toy/sticky",)
+    both = coverage(sources, TARGETS, [], nothing, real=frozenset({"toy/sticky"}))
+    assert both.pairs and both.real == (), "the reference balancer has it too"
+
+
+def test_what_was_only_observed_needs_no_fault() -> None:
+    nothing = tried("x.y")
+    assert found([row("a.b", Verdict.OBSERVED)], nothing).whole
+    mixed = found([row("a.b[one]", Verdict.OBSERVED), row("a.b[two]")], nothing)
+    assert not mixed.whole and "no fault" in mixed.gaps[0].gaps[0]
+
+
 def test_a_pair_that_was_decided_and_has_failed_is_covered() -> None:
     one = found([row("a.b")], tried("a.b"))
     assert one.whole and one.pairs[0].faults == ("wrong-somehow",)

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from limpet.harness.cli.catalogues import catalogues
 from limpet.harness.engine.collecting import behaviours
+from limpet.harness.engine.plan import plan
 from limpet.harness.model.errors import UsageFault
 from limpet.harness.model.violation import Kind
 from limpet.harness.selftest import startable
 from limpet.harness.selftest.classes import CLASSES
+from limpet.harness.selftest.coverage import reference_targets
+from limpet.harness.selftest.covering import uncovered
 from limpet.harness.selftest.faults import faults, read
 from limpet.harness.selftest.startable import triable
 from limpet.harness.selftest.trials import arrange, sampled
@@ -144,6 +148,26 @@ def test_the_sample_beside_the_catchers_is_small_and_goes_by_the_seed(tmp_path: 
     assert [sampled(number) for number in (0, 1, 150, 10_000)] == [4, 4, 2, 1]
     caught = {(each.fault.name, each.right.key) for each in arrange(wanted, known, tmp_path, full=False).trials}
     assert not caught & set(others(1))
+
+
+def test_to_cover_is_to_try_what_no_catcher_declares_and_nothing_else(tmp_path: Path) -> None:
+    wanted, known = faults(globs=["cookie-renamed", "no-failover"]), behaviours()
+    sources = {name: each for name, each in catalogues().items() if name in ("generic", "aws-alb")}
+    planned = arrange(wanted, known, tmp_path, full=False, sample=3, cover=sources)
+    declared = [each for each in planned.trials if each.catcher]
+    others = {
+        (each.fault.name, each.right.loaded.profile, each.right.name) for each in planned.trials if not each.catcher
+    }
+    # The header mode's own requirement names the row, and no fault here names a target of it.
+    assert ("no-failover", "generic/header", "failover.repins") in others
+    assert {profile.partition("/")[0] for _, profile, _ in others} <= set(sources)
+    # Where a catcher is declared nothing is added, and what no fault here breaks anywhere stays open.
+    assert not {(p, n) for _, p, n in others} & {(each.right.loaded.profile, each.right.name) for each in declared}
+    assert {name for _, _, name in others} <= {each.right.name for each in declared}
+    everywhere = {name: plan(load(name), known) for name in reference_targets()}
+    left = uncovered(sources, everywhere, declared)
+    assert any(each.behaviour == "affinity.holds" for each in left)
+    assert not any(each.requirement == "ALB-FAIL-01" and each.behaviour == "failover.repins" for each in left)
 
 
 def test_the_classes_are_those_of_the_list() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ class Notes:
 
 
 def selftest(
-    tmp_path: Path, texts: dict[str, str], suite: str = SEEING, seed: int = 1, **more: bool
+    tmp_path: Path, texts: dict[str, str], suite: str = SEEING, seed: int = 1, **more: Any
 ) -> tuple[Report, Notes]:
     """Runs these faults against one suite."""
     folder = tmp_path / "faulty"

@@ -20,7 +20,7 @@ from limpet.harness.targets import Member, RunningTarget, load, names
 from limpet.harness.targets.running import Override
 
 REFERENCE = [name for name in names() if name.startswith("reference-")]
-PROFILES = {"aws-alb": 2, "aws-clb": 3, "aws-nlb": 3, "generic": 3, "huawei-elb": 4, "reference": 23}
+PROFILES = {"aws-alb": 2, "aws-clb": 3, "aws-nlb": 3, "generic": 3, "huawei-elb": 4, "reference": 25}
 
 
 class Listeners:

@@ -29,6 +29,7 @@ class Scripted:
     written: str = "starting\n"
     gone: bool = False
     signals: list[int] = field(default_factory=list)
+    namespace: str = ""
 
     @property
     def directory(self) -> Path:

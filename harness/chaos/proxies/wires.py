@@ -12,7 +12,7 @@ from limpet.harness.chaos.proxies.client import Client
 from limpet.harness.engine.wires import Impairment, WireMaker
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import LoopbackLease
+from limpet.harness.processes.lease import Lease
 from limpet.harness.processes.process import Process
 from limpet.harness.processes.waiting import wait_until
 
@@ -105,7 +105,7 @@ class ProxyWires:
         made_of: what it is called.
     """
 
-    def __init__(self, process: Process, client: Client, lease: LoopbackLease, made_of: str) -> None:
+    def __init__(self, process: Process, client: Client, lease: Lease, made_of: str) -> None:
         self._process = process
         self._client = client
         self._lease = lease
@@ -118,10 +118,10 @@ class ProxyWires:
 
     def lay(self, name: str, host: str, port: int) -> ProxyWire:
         """See `Wires.lay`."""
-        here, at = self._lease.next_endpoint()
+        seat = self._lease.seat("backend")
         upstream = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._client.create(name, f"{here}:{at}", upstream)
-        return ProxyWire(self._client, name, here, at)
+        self._client.create(name, f"{seat.host}:{seat.port}", upstream)
+        return ProxyWire(self._client, name, seat.host, seat.port)
 
     def close(self) -> None:
         """Ends the server, and with it every proxy. Idempotent."""
@@ -129,26 +129,28 @@ class ProxyWires:
         self._process.end()
 
 
-def embedded(keeper: Keeper, lease: LoopbackLease, directory: Path) -> ProxyWires:
+def embedded(keeper: Keeper, lease: Lease, directory: Path) -> ProxyWires:
     """Wires made of limpet's own proxies: nothing to install.
 
     Raises:
         SetupFault: the server did not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    host, port = lease.next_endpoint()
+    seat = lease.seat("admin")
+    host, port = seat.host, seat.port
     process = keeper.fork(ENTRY, [f"{host}:{port}"], output=directory / "proxies.log", name="fault proxies")
     return _ready(process, host, port, lease, "limpet's fault proxies")
 
 
-def toxiproxy(keeper: Keeper, lease: LoopbackLease, directory: Path) -> ProxyWires:
+def toxiproxy(keeper: Keeper, lease: Lease, directory: Path) -> ProxyWires:
     """Wires made of Toxiproxy.
 
     Raises:
         SetupFault: it is not on this machine, or did not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    host, port = lease.next_endpoint()
+    seat = lease.seat("admin")
+    host, port = seat.host, seat.port
     argv = [program(), "-host", host, "-port", str(port)]
     process = keeper.spawn(argv, output=directory / "toxiproxy.log", name="toxiproxy")
     return _ready(process, host, port, lease, "toxiproxy")
@@ -175,7 +177,7 @@ def program() -> str:
 MAKERS: Mapping[str, WireMaker] = {"embedded": embedded, "toxiproxy": toxiproxy}
 
 
-def _ready(process: Process, host: str, port: int, lease: LoopbackLease, what: str) -> ProxyWires:
+def _ready(process: Process, host: str, port: int, lease: Lease, what: str) -> ProxyWires:
     client = Client(host, port, what)
 
     def answers() -> str:

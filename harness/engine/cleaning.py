@@ -1,0 +1,53 @@
+"""Removes what dead runs left behind, and nothing else. Whoever makes things that outlive a process adds a cleaner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from limpet.harness.model.errors import LimpetFault
+from limpet.harness.processes import leftovers
+
+Cleaner = Callable[[], Iterator[str]]
+"""Removes one kind of leftovers; yields what it removed, in words."""
+
+
+def clean() -> list[str]:
+    """Removes the leftovers of all dead runs; returns what that was, in words.
+
+    Network namespaces, their links, addresses and packet filters are not among them: they have no name and end with the
+    last process that is in them.
+    """
+    done: list[str] = []
+    for cleaner in CLEANERS:
+        try:
+            done += cleaner()
+        except LimpetFault as fault:
+            done.append(f"not everything: {fault.reason}")
+    return done
+
+
+def _processes() -> Iterator[str]:
+    for orphan in leftovers.orphans():
+        if leftovers.end(orphan):
+            yield f"process {orphan.pid} of run {orphan.run}: {orphan.command}"
+
+
+def _directories() -> Iterator[str]:
+    for path in leftovers.remove_directories():
+        yield f"work directory {path}"
+
+
+def _containers() -> Iterator[str]:
+    from limpet.harness.containers.cleaning import clean as containers
+
+    yield from containers()
+
+
+def _balancers() -> Iterator[str]:
+    from limpet.harness.engine.leftovers import heal_leftovers
+
+    yield from heal_leftovers()
+
+
+CLEANERS: list[Cleaner] = [_processes, _directories, _containers, _balancers]
+"""In this order: processes first, since they hold the rest."""

@@ -1,0 +1,151 @@
+"""Flows of datagrams from addresses that limpet does not own, judged by what the backends recorded."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from limpet.harness.engine.scenario import Scenario
+from limpet.harness.model.history import Arrived
+from limpet.harness.model.violation import Kind
+from limpet.harness.network.packets import SHAPES, Datagrams, Shape
+from limpet.harness.network.topology import FORGED
+
+WAVE = 1000
+"""Flows that are begun before the second datagram of each is sent."""
+
+_WINDOW = 100
+"""Datagrams that may be under way before the next ones are sent, twice over: what a socket's buffer holds."""
+
+_QUIET = 0.5
+"""Seconds without a further record after which what is missing counts as lost, as datagrams may be."""
+
+_PORTS = 2
+"""Flows of each address."""
+
+_UNUSUAL = 20
+"""One of so many flows does not look like a host's next door."""
+
+
+@dataclass
+class Flow:
+    """One flow, with the backend (name and instance) that each of its two datagrams reached."""
+
+    source: str
+    port: int
+    shape: Shape
+    sent: list[float] = field(default_factory=list)
+    reached: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """For messages."""
+        return f"{self.source} port {self.port}" + ("" if self.shape == "plain" else f" ({self.shape})")
+
+
+def forge(scenario: Scenario, count: int, seconds: float) -> list[Flow]:
+    """So many flows of two datagrams each, as many of them as that time allows; returns those that were sent.
+
+    Waves of flows: the first datagram of each, then, when those have arrived, the second one of each in another order.
+
+    Raises:
+        SetupFault: this machine cannot send such packets.
+    """
+    network, _, length = FORGED.partition("/")
+    size = 1 << 32 - int(length)
+    first = int.from_bytes(bytes(map(int, network.split("."))), "big")
+    places = scenario.rng.sample(range(1, size - 1), -(-count // _PORTS))
+    tag = secrets.token_hex(4)[:7]
+    flows: list[Flow] = []
+    deadline = time.monotonic() + seconds
+    with closing(scenario.system.site.datagrams(scenario.system.endpoint)) as sender:
+        while len(flows) < count and time.monotonic() < deadline:
+            wave = range(len(flows), min(count, len(flows) + WAVE))
+            for number in wave:
+                address = ".".join(map(str, (first + places[number // _PORTS]).to_bytes(4, "big")))
+                shape = scenario.rng.choice(SHAPES) if scenario.rng.randrange(_UNUSUAL) == 0 else "plain"
+                flows.append(Flow(address, scenario.rng.randrange(1024, 65536), shape))
+            for turn in (0, 1):
+                order = list(wave)
+                scenario.rng.shuffle(order)
+                _send(scenario, sender, flows, order, tag, turn)
+    scenario.recorder.count_in(sum(len(flow.sent) for flow in flows))
+    for record in scenario.system.arrived():
+        _enter(record, flows, tag)
+    return flows
+
+
+def _send(scenario: Scenario, sender: Datagrams, flows: list[Flow], order: list[int], tag: str, turn: int) -> None:
+    """One datagram of each of these flows; returns when they have arrived, or nothing comes any more."""
+    begin = scenario.system._servers.arrivals()
+    for sent, number in enumerate(order):
+        if sent % _WINDOW == 0:
+            _await(scenario, begin + sent - _WINDOW)
+        flow = flows[number]
+        flow.sent.append(time.monotonic())
+        sender.send(flow.source, flow.port, f"{tag}{turn}{number:08d}", flow.shape)
+    _await(scenario, begin + len(order))
+
+
+def _await(scenario: Scenario, count: int) -> None:
+    """Returns when the backends have recorded so many requests, or nothing comes any more."""
+    seen, since = scenario.system._servers.arrivals(), time.monotonic()
+    while seen < count and time.monotonic() - since < _QUIET:
+        time.sleep(0.001)
+        now = scenario.system._servers.arrivals()
+        if now > seen:
+            seen, since = now, time.monotonic()
+
+
+def _enter(record: Arrived, flows: list[Flow], tag: str) -> None:
+    if record.id.startswith(tag) and len(record.id) == 16 and record.id[7:].isdigit():
+        flows[int(record.id[8:])].reached[int(record.id[7])] = (record.backend, record.instance)
+
+
+def judge_flows(scenario: Scenario, flows: list[Flow]) -> int:
+    """Judges them; returns how many datagrams reached no backend.
+
+    Both datagrams of a flow belong to one backend; where the address is the key, all flows of an address do.
+    """
+    lost = 2 * len(flows) - sum(len(flow.reached) for flow in flows)
+    by_address: dict[str, list[Flow]] = {}
+    for flow in flows:
+        by_address.setdefault(flow.source, []).append(flow)
+        if len(flow.reached) < 2 or flow.sent[1] - flow.sent[0] >= scenario.lasts:
+            continue
+        (first, _), (second, _) = flow.reached[0], flow.reached[1]
+        right = flow.reached[0] == flow.reached[1]
+        scenario.expect(right, Kind.MOVED, f"the flow from {flow.text} began at {first} and went on at {second}")
+    if scenario.contract.affinity == "source-ip":
+        _one_backend_each(scenario, by_address)
+    else:
+        _ports_count(scenario, by_address)
+    return lost
+
+
+def _one_backend_each(scenario: Scenario, by_address: dict[str, list[Flow]]) -> None:
+    for address, flows in by_address.items():
+        homes = {flow.port: flow.reached[0][0] for flow in flows if 0 in flow.reached}
+        late = max(flow.sent[0] for flow in flows) - min(flow.sent[0] for flow in flows) >= scenario.lasts
+        if len(homes) < 2 or late:
+            continue
+        text = ", ".join(f"port {port} at {name}" for port, name in homes.items())
+        scenario.expect(len(set(homes.values())) == 1, Kind.MOVED, f"{address} is one client and was served by {text}")
+
+
+def _ports_count(scenario: Scenario, by_address: dict[str, list[Flow]]) -> None:
+    """Where the port is part of the key, that both flows of every address meet one backend is no luck."""
+    pairs = [[flow.reached[0][0] for flow in flows if 0 in flow.reached] for flows in by_address.values()]
+    whole = [pair for pair in pairs if len(pair) == _PORTS]
+    met = Counter(name for pair in whole for name in pair)
+    if len(whole) < 200 or max(met.values()) > 0.9 * met.total():
+        return
+    scenario.certain("that the flows of each of 200 addresses meet one backend by luck has a chance below 1e-6")
+    if all(len(set(pair)) == 1 for pair in whole):
+        text = f"both flows of each of {len(whole)} addresses met one backend, although the port is part of the key"
+        scenario.broken(Kind.KEY_IGNORED, text)
+    else:
+        scenario.decide_together(len(whole), None)

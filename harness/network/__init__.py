@@ -1,0 +1,1 @@
+"""Where traffic comes from: loopback, or a lab of network namespaces with routers and NAT gateways."""

@@ -1,0 +1,242 @@
+"""The lab: a router in the middle, and behind it the users' host, the balancer's, the backends' and NAT gateways.
+
+A worker of a run builds one for itself and lives on the users' host from then on: whatever it opens, a client's
+connection or a probe, goes over the lab's links.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from limpet.harness.clients.base import Endpoint
+from limpet.harness.clients.sources import SourcePool
+from limpet.harness.model.errors import SetupFault
+from limpet.harness.network import topology
+from limpet.harness.network.namespaces import Host, make, missing
+from limpet.harness.network.packets import Datagrams, raw_socket
+from limpet.harness.network.site import Name
+from limpet.harness.network.topology import Plan
+from limpet.harness.network.vantage import Network
+from limpet.harness.processes import netns
+from limpet.harness.processes.keeper import Keeper
+from limpet.harness.processes.lease import FIRST_PORT, Role, Seat, bindable, ephemeral_start
+
+_LOCAL_TABLE = 255
+_SCOPE_LINK, _SCOPE_HOST = 253, 254
+_NODAD = 0x02
+
+
+class Lab:
+    """One lab of network namespaces, without a route to anywhere else.
+
+    The thread that makes it is on the users' host until it closes it; so are the threads that it starts meanwhile.
+    """
+
+    name: Name = "namespace"
+    clients = topology.CLIENTS
+    proxies = (topology.PROXIES,)
+
+    def __init__(self) -> None:
+        """Builds it.
+
+        Raises:
+            SetupFault: this process may not, or the kernel refused something; nothing is left then.
+        """
+        if reason := missing():
+            raise SetupFault(reason, where="--network namespace", do="run as root, or use --network loopback")
+        self._hosts: list[Host] = []
+        self._lock = threading.Lock()
+        self._home = netns.current()
+        self._thread = threading.get_ident()
+        try:
+            self.core = self._make("core", topology.CORE, forwards=True)
+            with self.core.configured() as kernel:
+                kernel.addr("add", index=1, address=topology.CORE, prefixlen=32)
+                kernel.route("add", dst=topology.FORGED, type="blackhole")
+            self.users = self.attach(topology.USERS)
+            self.balancer = self.attach(topology.BALANCER)
+            self.backends = [self.attach(plan) for plan in topology.BACKENDS]
+            self.store = self.attach(topology.STORE)
+            self.lease = LabLease(self)
+            self.pairs = Pairs()
+            netns.enter(self.users.descriptor)
+        except BaseException:
+            self.close()
+            raise
+
+    def datagrams(self, to: Endpoint) -> Datagrams:
+        """Sends to a balancer of the lab's from any address of `topology.FORGED`.
+
+        Raises:
+            SetupFault: this process may not.
+        """
+        with self.users.inside():
+            return Datagrams(raw_socket(), (to.host, to.port))
+
+    def reaches(self, host: str) -> bool:
+        """Whether this is a balancer of the lab's."""
+        return host in (*topology.BALANCERS, *topology.BALANCERS_V6)
+
+    def network(self, keeper: Keeper, directory: Path, to: Endpoint, sources: SourcePool, local: bool) -> Network:
+        """Places on the users' host, and behind gateways of their own."""
+        from limpet.harness.network.places import LabNetwork
+
+        return LabNetwork(self, to, sources, local)
+
+    def attach(self, plan: Plan, to: Host | None = None, *, forwards: bool = False) -> Host:
+        """A new host with a link to the router (or to another one), which has the routes to it.
+
+        Raises:
+            SetupFault: the kernel refused something.
+        """
+        router = to or self.core
+        host = self._make(plan.name, plan.address, forwards=forwards)
+        host.router = router
+        with router.configured() as kernel:
+            kernel.link("add", ifname=plan.name, kind="veth", peer={"ifname": "eth0", "net_ns_fd": host.descriptor})
+            link = kernel.link_lookup(ifname=plan.name)[0]
+            kernel.link("set", index=link, state="up")
+            _own(kernel, link, topology.LINK_CORE, 64)
+            kernel.route("add", dst=f"{plan.address}/32", oif=link, scope=_SCOPE_LINK)
+            for prefix in plan.prefixes:
+                kernel.route("add", dst=prefix, gateway=plan.address, oif=link, flags=["onlink"])
+        with host.configured() as kernel:
+            link = kernel.link_lookup(ifname="eth0")[0]
+            kernel.link("set", index=link, state="up")
+            kernel.addr("add", index=link, address=plan.address, prefixlen=32)
+            _own(kernel, link, plan.address_v6, 128)
+            _own(kernel, link, topology.LINK_HOST, 64)
+            kernel.route("add", dst=f"{router.address}/32", oif=link, scope=_SCOPE_LINK)
+            kernel.route("add", dst="0.0.0.0/0", gateway=router.address, oif=link, prefsrc=plan.address)
+            kernel.route("add", dst="::/0", gateway=topology.LINK_CORE, oif=link, family=socket.AF_INET6)
+            any_ip(kernel, (*plan.prefixes, *plan.prefixes_v6))
+        with router.configured() as kernel:  # only now does the link have a carrier, without which IPv6 takes no route
+            link = kernel.link_lookup(ifname=plan.name)[0]
+            for prefix in (f"{plan.address_v6}/128", *plan.prefixes_v6):
+                kernel.route("add", dst=prefix, gateway=topology.LINK_HOST, oif=link, family=socket.AF_INET6)
+        return host
+
+    def detach(self, host: Host) -> None:
+        """Takes a host away: its link at once, itself when nobody holds anything there any more."""
+        with self._lock:
+            if self._home < 0 or host not in self._hosts:
+                return
+            self._hosts.remove(host)
+        if host.router is not None:
+            with host.router.configured() as kernel:
+                for link in kernel.link_lookup(ifname=host.name):
+                    kernel.link("del", index=link)
+        host.close()
+
+    @staticmethod
+    def route(kernel: IPRoute, verb: str, address: str, link: int, via: str) -> None:
+        """Adds or deletes the route to one address behind a host."""
+        if ":" in address:
+            kernel.route(verb, dst=f"{address}/128", gateway=topology.LINK_HOST, oif=link, family=socket.AF_INET6)
+        else:
+            kernel.route(verb, dst=f"{address}/32", gateway=via, oif=link, flags=["onlink"])
+
+    def close(self) -> None:
+        """Lets go of every host; what still runs there keeps it until it ends. Idempotent."""
+        with self._lock:
+            if self._home < 0:
+                return
+            if threading.get_ident() == self._thread:
+                netns.enter(self._home)
+            os.close(self._home)
+            self._home = -1
+            for host in self._hosts:
+                host.close()
+
+    def _make(self, name: str, address: str, *, forwards: bool = False) -> Host:
+        host = make(name, address, forwards=forwards)
+        with self._lock:
+            self._hosts.append(host)
+        return host
+
+
+class Pairs:
+    """The gateways that may still be made, each with its users' host. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._free = list(reversed(topology.PAIRS))
+        self._lock = threading.Lock()
+
+    def take(self) -> tuple[Plan, Plan]:
+        """One that nobody has.
+
+        Raises:
+            SetupFault: there are too many at the same time.
+        """
+        with self._lock:
+            if not self._free:
+                raise SetupFault(f"a lab has room for {len(topology.PAIRS)} NAT gateways at the same time")
+            return self._free.pop()
+
+    def give_back(self, pair: tuple[Plan, Plan]) -> None:
+        """It is gone."""
+        with self._lock:
+            self._free.append(pair)
+
+
+class LabLease:
+    """The lab's addresses: each role has hosts of its own. Thread-safe."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._lock = threading.Lock()
+        self._walks: dict[Role, Iterator[tuple[Host, str, int]]] = {
+            "balancer": _walk([(lab.balancer, each) for each in topology.BALANCERS]),
+            "balancer-v6": _walk([(lab.balancer, each) for each in topology.BALANCERS_V6]),
+            # Who steers a balancer sits on its host, and nobody else reaches what listens on loopback there.
+            "admin": _walk([(lab.balancer, "127.0.0.1")]),
+            "backend": _walk(
+                [
+                    (host, topology.seats_of(plan)[step])
+                    for step in range(4)
+                    for host, plan in zip(lab.backends, topology.BACKENDS, strict=True)
+                ]
+            ),
+            "store": _walk([(lab.store, topology.STORE.address)]),
+        }
+
+    def seat(self, role: Role) -> Seat:
+        """A place that was never given before and can be bound now.
+
+        Raises:
+            SetupFault: every port of such hosts was given out.
+        """
+        with self._lock:
+            for host, address, port in self._walks[role]:
+                with host.inside():
+                    free = bindable(address, port)
+                if free:
+                    return Seat(address, port, host.path)
+        raise SetupFault(f"every port of the lab's {role} was given out")
+
+
+def any_ip(kernel: IPRoute, prefixes: Sequence[str]) -> None:
+    """Makes every address of these prefixes the host's own, without configuring any."""
+    for prefix in prefixes:
+        family = socket.AF_INET6 if ":" in prefix else socket.AF_INET
+        scope = {} if family == socket.AF_INET6 else {"scope": _SCOPE_HOST}
+        kernel.route("add", dst=prefix, oif=1, type="local", table=_LOCAL_TABLE, family=family, **scope)
+
+
+def _own(kernel: IPRoute, link: int, address: str, length: int) -> None:
+    """Gives a link an IPv6 address that can be used at once."""
+    kernel.addr("add", index=link, address=address, prefixlen=length, family=socket.AF_INET6, flags=_NODAD)
+
+
+def _walk(places: Sequence[tuple[Host, str]]) -> Iterator[tuple[Host, str, int]]:
+    """Hosts come first, ports second."""
+    limit = ephemeral_start()
+    for port in range(FIRST_PORT, limit if limit > FIRST_PORT + 100 else 65536):
+        for host, address in places:
+            yield host, address, port

@@ -1,0 +1,64 @@
+"""`limpet replay` as people type it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.cli.main import main
+from limpet.harness.model.verdict import ExitCode
+
+WALK = """limpet-walk = 1
+target = "reference-lb-cookie-idle"
+affinity = "lb-cookie"
+violation = "served-by-draining"
+step = [
+    { do = "visit", users = [1] },
+    { do = "drain", backend = "of 1" },
+    { do = "add" },
+    { do = "visit", users = [1, 2, 3] },
+]
+"""
+
+
+def replay(tmp_path: Path, text: str, *more: str) -> int:
+    file = tmp_path / "walk.toml"
+    file.write_text(text)
+    return main(["replay", str(file), "--out", str(tmp_path / "out"), *more])
+
+
+def test_it_tells_verdict_story_and_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay(tmp_path, WALK) == ExitCode.HELD
+    said = capsys.readouterr().out
+    assert "What happened:" in said and "  3. b4 joins the pool" in said
+    assert "chaos.random-walk_replay.jsonl" in said
+    assert list((tmp_path / "out" / "histories").rglob("*.jsonl"))
+
+
+def test_with_the_fault_it_goes_wrong_in_the_same_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay(tmp_path, WALK, "--fault", "newcomer-opens-the-drained") == ExitCode.BROKEN
+    assert "This is the same: served-by-draining." in capsys.readouterr().out
+
+
+def test_a_target_that_cannot_take_a_step_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = WALK.replace("users = [1, 2, 3]", 'users = [1], show = "first"')
+    assert replay(tmp_path, shown, "--target", "reference-source-ip") == ExitCode.UNDECIDED
+    said = " ".join(capsys.readouterr().out.split())
+    assert "a user of source-ip cannot help showing its own key" in said and "the walk is one of lb-cookie" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("limpet-walk = 1", "limpet-walk = 2"), "this limpet plays version 1"),
+        (("reference-lb-cookie-idle", "their-balancer"), "--target DIR"),
+        (('"drain"', '"drian"'), 'did you mean "drain"?'),
+    ],
+)
+def test_bad_input_is_refused_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], said: str
+) -> None:
+    assert replay(tmp_path, WALK.replace(*change)) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,56 @@
+"""Forged flows of datagrams: the right balancer holds, one that places a datagram anew now and then is rejected."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.engine.behaviour import Behaviour
+from limpet.harness.engine.collecting import behaviours
+from limpet.harness.engine.lab import Lab
+from limpet.harness.engine.plan import Job, plan
+from limpet.harness.engine.runner import Runner
+from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.selftest.faults import FAULTY, read
+from limpet.harness.selftest.trials import _in_wrong_place
+from limpet.harness.targets.load import load
+
+
+@pytest.fixture
+def forged(privileged: None, monkeypatch: pytest.MonkeyPatch) -> Behaviour:
+    found = next(each for each in behaviours() if each.id == "network.spoofed-sources")
+    monkeypatch.setitem(found.test.__globals__, "FLOWS", 1500)
+    return found
+
+
+def judged(jobs: list[Job], out: Path) -> list[Result]:
+    """Their results, in a lab of a thread's own."""
+    results: list[Result] = []
+
+    def live() -> None:
+        with Lab(1, [job.loaded for job in jobs], network="namespace") as lab:
+            runner = Runner(lab, jobs, out, lambda _event: None)
+            runner.start()
+            results.extend(runner.result(job.key) for job in jobs)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    thread.join()
+    return results
+
+
+@pytest.mark.parametrize("target", ["reference-udp-source-ip", "reference-udp-flow"])
+def test_flows_that_are_placed_anew_are_seen_in_the_backends_records(
+    target: str, forged: Behaviour, tmp_path: Path
+) -> None:
+    (right,) = plan(load(target), [forged], network="namespace")
+    assert right.settled is None
+    fault = read(FAULTY / "datagrams-placed-anew-now-and-then.py")
+    proof = tmp_path / "activated.txt"
+    held, broken = judged([right, _in_wrong_place(right, fault, proof)], tmp_path / "out")
+    assert held.verdict is Verdict.HELD, held.reason
+    assert broken.verdict is Verdict.BROKEN, broken.reason
+    assert {each.kind for each in broken.violations} <= {*fault.provokes}
+    assert proof.exists()
