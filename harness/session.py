@@ -178,12 +178,11 @@ class RunSession:
             )
         if behaviour.lengthy and self.cursory:
             return []
-        jobs = [
-            job
+        return [
+            self._allowed(job)
             for loaded in self.loaded
             for job in plan(loaded, (behaviour,), self.options.behaviours, self.options.network)
         ]
-        return [self._allowed(job) for job in jobs]
 
     def _allowed(self, job: Job) -> Job:
         """A job that will do several things at once to a balancer of the user's: foretold, and only after a yes."""
@@ -229,14 +228,21 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        clean()
         for text in (*heal_leftovers(), *self.foretold):
             sys.stderr.write(f"limpet: {text}\n")
+        clean()
         run = secrets.token_hex(4)
         self.runner = Crew(
-            self.seed, jobs, out, self._emit, processes=self.options.jobs, network=self.options.network,
-            run=run, wires=MAKERS[self.options.proxies], soak=self.options.duration,
-        )  # fmt: skip
+            self.seed,
+            jobs,
+            out,
+            self._emit,
+            processes=self.options.jobs,
+            network=self.options.network,
+            run=run,
+            wires=MAKERS[self.options.proxies],
+            soak=self.options.duration,
+        )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
             RunStarted(

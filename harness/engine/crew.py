@@ -50,10 +50,9 @@ class Crew(Ledger):
         soak: seconds that a soak lasts.
     """
 
-    def __init__(
-        self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
-        network: Name = "loopback", run: str = "", wires: WireMaker | None = None, soak: float = SOAK,
-    ) -> None:  # fmt: skip
+    def __init__(self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
+                 network: Name = "loopback", run: str = "", wires: WireMaker | None = None,
+                 soak: float = SOAK) -> None:  # fmt: skip
         super().__init__(jobs, emit)
         self._seed = seed
         self._out = out

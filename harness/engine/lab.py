@@ -63,21 +63,21 @@ class Lab:
         self.stock = Stock()
         self.redis = RedisServer(self.keeper, self.site.lease, self.workdir / "redis")
         self.seed = seed
-        # In a lab of namespaces balancer and backends sit on hosts of their own, and no fault proxy has a place yet.
-        self._wires = None if network == "namespace" else wires
+        self._wires = wires
         self._soak = soak
         self._numbers = itertools.count(1)
 
     def deployment(
         self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1), *, wired: bool = False
     ) -> Deployment:
-        """A deployment that is not started yet."""
+        """A deployment that is not started yet. Fault proxies stand on loopback only: other networks have their own."""
+        wired = wired and isinstance(self.site, LoopbackSite)
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
         ground = Ground(
-            self.keeper, self.site, self.stock, self.timeline, self.workdir, self.seed, self.redis,
-            self._wires, self._soak,
+            self.keeper, self.site, self.stock, self.timeline, self.workdir, self.seed, self.redis, self._wires,
+            self._soak,
         )  # fmt: skip
-        return Deployment(loaded, ground, name, weights, wired=wired and self._wires is not None)
+        return Deployment(loaded, ground, name, weights, wired=wired)
 
     def close(self) -> None:
         """Ends every process and removes every file of the run but its results. Idempotent."""

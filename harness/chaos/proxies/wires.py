@@ -118,10 +118,10 @@ class ProxyWires:
 
     def lay(self, name: str, host: str, port: int) -> ProxyWire:
         """See `Wires.lay`."""
-        here, at = _place(self._lease)
+        seat = self._lease.seat("backend")
         upstream = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._client.create(name, f"{here}:{at}", upstream)
-        return ProxyWire(self._client, name, here, at)
+        self._client.create(name, f"{seat.host}:{seat.port}", upstream)
+        return ProxyWire(self._client, name, seat.host, seat.port)
 
     def close(self) -> None:
         """Ends the server, and with it every proxy. Idempotent."""
@@ -136,7 +136,8 @@ def embedded(keeper: Keeper, lease: Lease, directory: Path) -> ProxyWires:
         SetupFault: the server did not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    host, port = _place(lease)
+    seat = lease.seat("admin")
+    host, port = seat.host, seat.port
     process = keeper.fork(ENTRY, [f"{host}:{port}"], output=directory / "proxies.log", name="fault proxies")
     return _ready(process, host, port, lease, "limpet's fault proxies")
 
@@ -148,7 +149,8 @@ def toxiproxy(keeper: Keeper, lease: Lease, directory: Path) -> ProxyWires:
         SetupFault: it is not on this machine, or did not come up.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    host, port = _place(lease)
+    seat = lease.seat("admin")
+    host, port = seat.host, seat.port
     argv = [program(), "-host", host, "-port", str(port)]
     process = keeper.spawn(argv, output=directory / "toxiproxy.log", name="toxiproxy")
     return _ready(process, host, port, lease, "toxiproxy")
@@ -170,12 +172,6 @@ def program() -> str:
             do="Install Toxiproxy's server, say where it is in LIMPET_TOXIPROXY, or do without: --proxies embedded",
         )
     return found
-
-
-def _place(lease: Lease) -> tuple[str, int]:
-    """Where a proxy, or the server of proxies, listens."""
-    seat = lease.seat("backend")
-    return seat.host, seat.port
 
 
 MAKERS: Mapping[str, WireMaker] = {"embedded": embedded, "toxiproxy": toxiproxy}
