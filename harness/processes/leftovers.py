@@ -1,6 +1,6 @@
 """What dead runs left behind, and only that: processes and work directories.
 
-Everything that a keeper starts carries its run's id in its environment. Who carries one and has no keeper above is an
+Everything that a keeper starts carries its run's id in its environment. Who carries one of which no keeper lives is an
 orphan: a keeper ends all of its descendants before it ends, so somebody has killed it. A work directory is locked by
 the process that made it and by its keeper; the kernel opens the lock when both are dead, however they died.
 """
@@ -26,6 +26,7 @@ RUN = "LIMPET_RUN"
 KEEPER = "limpet-keeper"
 """How a keeper calls itself in the process table; what it forks has another name, else it would be taken for one."""
 
+_MODULE = "limpet.harness.processes.keeper_process"
 _PREFIX = "limpet-"
 _OWNER = ".owner"
 _PATIENCE = 10.0
@@ -53,16 +54,11 @@ def living() -> frozenset[str]:
 
 def orphans() -> list[Orphan]:
     """The processes that dead runs left behind."""
-    processes = table.table()
-    carriers = {pid: run for pid in processes if (run := _run_of(pid))}
-    found: list[Orphan] = []
-    for pid, run in carriers.items():
-        top = pid
-        while not _is_keeper(top) and carriers.get(processes[top].parent) == run:
-            top = processes[top].parent
-        if not _is_keeper(top):
-            found.append(Orphan(pid, run, " ".join(_words(pid))[:200]))
-    return found
+    carriers = {pid: run for pid in table.table() if (run := _run_of(pid))}
+    # Asked for afterwards: a run that began meanwhile has no carrier in the list. Who is whose child is not asked, for
+    # parents end while one looks, and a living run's own process would be taken for an orphan.
+    alive = living()
+    return [Orphan(pid, run, " ".join(_words(pid))[:200]) for pid, run in carriers.items() if run not in alive]
 
 
 def end(orphan: Orphan) -> bool:
@@ -140,7 +136,9 @@ def _words(pid: int) -> list[str]:
 
 
 def _is_keeper(pid: int) -> bool:
+    """Whether it is one, or is about to be one: it has its command line before it can call itself anything."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == KEEPER
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return False
+    return name == KEEPER or (name.startswith("python") and any(each.endswith(_MODULE) for each in _words(pid)))
