@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import limpet
+from limpet.harness.chaos.proxies.wires import MAKERS, Made
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.cleaning import clean
 from limpet.harness.engine.collecting import SUITES, behaviours
 from limpet.harness.engine.crew import Crew
+from limpet.harness.engine.ground import SOAK
+from limpet.harness.engine.judging import scenario_seed
+from limpet.harness.engine.leftovers import heal_leftovers
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
+from limpet.harness.engine.scenario import plan_seed
 from limpet.harness.engine.upgrade import unfit
 from limpet.harness.model.errors import SetupFault, UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
-from limpet.harness.model.verdict import Gate, Judgement, Result, judge_run
+from limpet.harness.model.verdict import Gate, Judgement, Result, Verdict, judge_run
 from limpet.harness.network.site import Name
 from limpet.harness.targets.bundled import startable
 from limpet.harness.targets.deviations import in_force, unknown_names
@@ -30,7 +37,8 @@ from limpet.harness.targets.versions import documented_otherwise, version_of
 MARK = ".limpet-results"
 _MARK_TEXT = "This folder holds the results of a run of limpet, and the next run into it replaces them.\n"
 _OURS = (
-    "conformance.json", "summary.md", "report.html", "allure-results", "histories", "matrix.html", "matrix.json",
+    "conformance.json", "summary.md", "report.html", "allure-results", "histories", "pictures",
+    "matrix.html", "matrix.json",
 )  # fmt: skip
 
 
@@ -49,6 +57,10 @@ class Options:
         upgrade_to: the target that keys of the only one in ``targets`` are replayed to, None for no such thing.
         strict: a broken *should* fails too.
         jobs: how many workers share the scenarios; None for one each core.
+        survey: whether the targets are many, named or not: what takes long is left out.
+        duration: seconds that a soak lasts.
+        yes: whether plans of faults may happen to balancers that limpet did not start.
+        proxies: what the fault proxies between balancer and backends are made of.
         command: the line that repeats this run, but for the seed.
         override: another entry point in the targets' place.
         network: where traffic comes from.
@@ -64,6 +76,10 @@ class Options:
     upgrade_to: str | None = None
     strict: bool = False
     jobs: int | None = None
+    proxies: Made = "embedded"
+    survey: bool = False
+    duration: float = SOAK
+    yes: bool = False
     command: str = "limpet run"
     override: Override | None = None
     network: Name = "loopback"
@@ -85,6 +101,7 @@ class RunSession:
     judgement: Judgement | None = field(default=None, init=False)
     runner: Crew | None = field(default=None, init=False)
     behaviours: dict[str, Behaviour] = field(default_factory=dict, init=False)
+    foretold: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         wanted = self.options.targets or tuple(startable(shown_only=not self.options.all_targets))
@@ -159,11 +176,32 @@ class RunSession:
             raise UsageFault(
                 f'two behaviours have the id "{behaviour.id}"', where=" and ".join(places), do="Rename one."
             )
+        if behaviour.lengthy and self.cursory:
+            return []
         return [
-            job
+            self._allowed(job)
             for loaded in self.loaded
             for job in plan(loaded, (behaviour,), self.options.behaviours, self.options.network)
         ]
+
+    def _allowed(self, job: Job) -> Job:
+        """A job that will do several things at once to a balancer of the user's: foretold, and only after a yes."""
+        foretells = job.behaviour.foretells
+        if foretells is None or job.settled is not None or job.loaded.target.launch is not None:
+            return job
+        text = foretells(job.loaded, plan_seed(scenario_seed(self.seed, job)), self.options.duration)
+        self.foretold.append(
+            f"{job.name} will do this to {job.loaded.target.name}, which limpet did not start:\n{text}"
+        )
+        if self.options.yes or os.environ.get("CI"):
+            return job
+        reason = f"its plan of faults for {job.loaded.target.name} is printed above; --yes lets it happen"
+        return replace(job, settled=Verdict.NOT_CHECKABLE, reason=reason)
+
+    @property
+    def cursory(self) -> bool:
+        """Whether the run is a look over many targets, so that what takes long is left out unless it is named."""
+        return not self.options.behaviours and (self.options.survey or not self.options.targets)
 
     def check_names(self, *, whole: bool) -> None:
         """Sees that requirements and known deviations name behaviours that exist.
@@ -190,10 +228,20 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
+        for text in (*heal_leftovers(), *self.foretold):
+            sys.stderr.write(f"limpet: {text}\n")
         clean()
         run = secrets.token_hex(4)
         self.runner = Crew(
-            self.seed, jobs, out, self._emit, processes=self.options.jobs, network=self.options.network, run=run
+            self.seed,
+            jobs,
+            out,
+            self._emit,
+            processes=self.options.jobs,
+            network=self.options.network,
+            run=run,
+            wires=MAKERS[self.options.proxies],
+            soak=self.options.duration,
         )
         self.runner.start()  # before anybody is told: a report that moves on the screen has a thread
         self._emit(
@@ -216,7 +264,7 @@ class RunSession:
         runner, self.runner = self.runner, None
         runner.drain()
         runner.close()
-        results = runner.results
+        results = runner.results_so_far if interrupted else runner.results
         cut_from = runner.planned if interrupted else None
         self.judgement = judge_run(results, self.gates(results), strict=self.options.strict, cut_from=cut_from)
         self._emit(RunFinished(results, self.judgement, runner.wall, runner.waited, interrupted))

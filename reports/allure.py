@@ -25,6 +25,7 @@ from allure_commons.model2 import (
 from limpet.harness.model.events import RunStarted, TargetInfo
 from limpet.harness.model.verdict import Result
 from limpet.reports.allure_mapping import AllureCase, allure_case, categories, environment
+from limpet.reports.pictures.files import MIME, pictures
 from limpet.reports.run import AtTheEnd, Run
 from limpet.reports.text import one_line, write_atomically
 
@@ -100,6 +101,10 @@ class AllureReport(AtTheEnd):
             name = f"{uuid.uuid5(uuid.NAMESPACE_URL, f'{item.uuid}/history')}-attachment.{extension}"
             _share(history, self._directory / name)
             item.attachments.append(Attachment(name="history", source=name, type=mime))
+        for picture in pictures(result, self._out):
+            name = f"{uuid.uuid5(uuid.NAMESPACE_URL, f'{item.uuid}/{picture.name}')}-attachment.svg"
+            _share(self._out / picture.path, self._directory / name)
+            item.attachments.append(Attachment(name=picture.name, source=name, type=MIME))
         logger.report_result(item)
 
 
@@ -182,4 +187,7 @@ def annotate(
     if out is not None and (history := history_file(result, out)):
         mime, extension = _JSONL
         allure.attach.file(str(history), name="history", attachment_type=mime, extension=extension)
+    if out is not None:
+        for picture in pictures(result, out):
+            allure.attach.file(str(out / picture.path), name=picture.name, attachment_type=MIME, extension="svg")
     return case

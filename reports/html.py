@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from limpet.harness.model.verdict import Verdict
+from limpet.harness.model.verdict import Result, Verdict
 from limpet.reports.evidence import (
     certainty,
     cost,
@@ -24,6 +24,7 @@ from limpet.reports.evidence import (
     strength_note,
 )
 from limpet.reports.looks import LOOKS, Look
+from limpet.reports.pictures.files import pictures
 from limpet.reports.run import AtTheEnd, Row, Run
 from limpet.reports.text import one_line, plain, write_atomically
 
@@ -53,14 +54,24 @@ class HtmlReport(AtTheEnd):
 
     def write(self, run: Run) -> Path:
         """Write the page in one piece."""
-        write_atomically(self._path, render(run).encode("utf-8"))
+        write_atomically(self._path, render(run, self._path.parent).encode("utf-8"))
         return self._path
 
 
-def render(run: Run) -> str:
-    """The whole page. Nothing in it is taken from elsewhere, and its policy forbids the browser to try."""
+def render(run: Run, out: Path | None = None) -> str:
+    """The whole page. Nothing in it is taken from elsewhere, and its policy forbids the browser to try.
+
+    Args:
+        run: what it tells.
+        out: the run's output folder, from which pictures are taken into the page; None for a page without any.
+    """
+
+    def drawn(result: Result) -> list[tuple[str, Markup]]:
+        found = pictures(result, out) if out is not None else ()
+        return [(each.name, Markup((out / each.path).read_text("utf-8"))) for each in found]  # type: ignore[operator]
+
     return page(
-        "report.html.j2", "report.js.j2", None, run=run, themes=themes(run), counts=_counts(run),
+        "report.html.j2", "report.js.j2", {"pictures": drawn}, run=run, themes=themes(run), counts=_counts(run),
         not_promised=Verdict.NOT_PROMISED,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,6 +19,7 @@ from limpet.reports.evidence import (
     violations_text,
 )
 from limpet.reports.looks import LOOKS
+from limpet.reports.pictures.files import pictures
 from limpet.reports.run import AtTheEnd, Row, Run, Section
 from limpet.reports.text import one_line, plain, write_atomically
 
@@ -34,12 +36,12 @@ class MarkdownReport(AtTheEnd):
 
     def write(self, run: Run) -> Path:
         """Write the file in one piece."""
-        write_atomically(self._path, render(run).encode("utf-8"))
+        write_atomically(self._path, render(run, self._path.parent).encode("utf-8"))
         return self._path
 
 
-def render(run: Run) -> str:
-    """The whole page."""
+def render(run: Run, out: Path | None = None) -> str:
+    """The whole page; with the run's output folder, pictures are linked."""
     state = " The run was interrupted: what follows is what was known by then." if run.interrupted else ""
     parts = [
         "# limpet: conformance",
@@ -51,11 +53,11 @@ def render(run: Run) -> str:
         f"Run {_words(run.started.run)}, {_words(run.started.started)}, limpet {_words(run.started.version)}, "
         f"seed {run.started.seed}, {run.wall:.1f} s. Again:\n\n{_code(run.started.command)}"
     )
-    parts += [_section(section) for section in run.sections]
+    parts += [_section(section, out) for section in run.sections]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, out: Path | None) -> str:
     lines = [f"## {_words(section.info.title or section.info.name)}", f"{_words(section.subtitle)}"]
     if note := emulation_note(section.info):
         lines.append(_words(note))
@@ -68,9 +70,17 @@ def _section(section: Section) -> str:
     silent = [_words(row.behaviour) for row in section.rows if row.verdict is Verdict.NOT_PROMISED]
     if silent:
         lines.append(f"Not promised: {', '.join(silent)}.")
+    lines += filter(None, [_pictures(result, out) for result in section.results])
     lines += [_broken(result) for result in section.results if result.verdict is Verdict.BROKEN]
     lines += [_known(result) for result in section.results if result.verdict is Verdict.KNOWN_DEVIATION]
     return "\n\n".join(lines)
+
+
+def _pictures(result: Result, out: Path | None) -> str:
+    """Links, "" where there is nothing to see."""
+    found = pictures(result, out) if out is not None else ()
+    links = [f"[{each.name}]({quote(each.path)})" for each in found]
+    return f"{_words(result.name)}: {', '.join(links)}" if links else ""
 
 
 def _row(row: Row) -> str:

@@ -14,7 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from limpet.harness.model.events import Event, RunFinished, RunStarted, ScenarioFinished, ScenarioStarted
+from limpet.harness.model.events import (
+    Event,
+    RunFinished,
+    RunStarted,
+    ScenarioFinished,
+    ScenarioProgress,
+    ScenarioStarted,
+)
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.reports.final import Voice, show_run
 from limpet.reports.looks import LOOKS
@@ -25,6 +32,9 @@ _LOUD = {Verdict.BROKEN, Verdict.SETUP_FAILED, Verdict.HARNESS_ERROR}
 
 _LOG = 240
 """Columns of a line where nobody looks at a terminal: a reason is not to be cut in a log."""
+
+_WORDS_EVERY = 15.0
+"""Seconds between two lines about long scenarios, where no line can move."""
 
 
 def _console() -> Console:
@@ -67,6 +77,8 @@ class TerminalReport:
         self._said: set[tuple[str, Verdict, str]] = set()
         self._in_flight: dict[tuple[str, str], float] = {}
         self._live: Live | None = None
+        self._words: dict[tuple[str, str], str] = {}
+        self._last_words = self._began
 
     def handle(self, event: Event) -> None:
         """Show one event."""
@@ -75,6 +87,8 @@ class TerminalReport:
                 self._start(event)
             case ScenarioStarted():
                 self._in_flight[event.target, event.name] = self._clock()
+            case ScenarioProgress():
+                self._in_progress(event)
             case ScenarioFinished():
                 self._note(event.result)
             case RunFinished():
@@ -109,6 +123,7 @@ class TerminalReport:
 
     def _note(self, result: Result) -> None:
         self._in_flight.pop((result.target, result.name), None)
+        self._words.pop((result.target, result.name), None)
         self._counts[result.verdict] += 1
         # One bad configuration costs every row of a target: its cause is said once, and again with the last page.
         cause = (result.target, result.verdict, gist(result.reason))
@@ -123,6 +138,13 @@ class TerminalReport:
             self._live.refresh()
         elif self._done % self._every == 0 or self._done == self._planned:
             self._voice.say(f"[{self._done}/{self._planned}] {self._elapsed}  {self._counted()}")
+
+    def _in_progress(self, event: ScenarioProgress) -> None:
+        """Says where a long scenario is: in the moving lines, or as a line of its own now and then."""
+        self._words[event.result.target, event.result.name] = event.text
+        if self._live is None and self._clock() - self._last_words >= _WORDS_EVERY:
+            self._last_words = self._clock()
+            self._voice.say(f"{self._elapsed}  {event.result.name} on {event.result.target}: {event.text}")
 
     @property
     def _done(self) -> int:
@@ -146,7 +168,7 @@ class TerminalReport:
         return ", ".join(f"{self._counts[verdict]} {verdict}" for verdict in LOOKS if self._counts[verdict])
 
     def _progress(self) -> RenderableType:
-        """Three lines, never wider than the console: the bar, the verdicts so far, what is in flight."""
+        """A few lines, never wider than the console: the bar, the verdicts so far, what is in flight, how far it is."""
         grid = Table.grid(padding=(0, 1))
         grid.add_column(no_wrap=True)
         grid.add_column(width=max(8, min(30, self._console.width // 5)))
@@ -162,4 +184,5 @@ class TerminalReport:
         flying = list(self._in_flight)
         names = ", ".join(one_line(name) for _, name in flying)
         line = self._voice.cut(f"running {len(flying)}: {names}" if flying else "nothing in flight", "dim")
-        return Group(grid, counts, line)
+        going = [f"{name}: {text}" for (_, name), text in list(self._words.items())]
+        return Group(grid, counts, line, *(self._voice.cut(one_line(each), "dim") for each in going[:3]))

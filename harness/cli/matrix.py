@@ -79,7 +79,7 @@ def matrix(
     words += ["--strict"] if strict else []
     options = Options(
         targets=(*chosen, *mine.values()), behaviours=behaviours, out=out, seed=seed, strict=strict, jobs=jobs,
-        command=shlex.join(words),
+        command=shlex.join(words), survey=True,
     )  # fmt: skip
     code = judge_for(options, _handlers(out, left_out, mine, junit, 0 if quiet else 1 + verbose))
     return ExitCode.USAGE if unreadable and code == ExitCode.HELD else code

@@ -13,12 +13,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from limpet.harness.model.contract.durations import seconds, spoken
 from limpet.harness.model.errors import UsageFault
 
 if TYPE_CHECKING:
+    from limpet.harness.chaos.proxies.wires import Made
     from limpet.harness.model.events import Handler
     from limpet.harness.network.site import Name
     from limpet.harness.session import Options
+
+
+def as_seconds(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """The seconds of a duration on the command line, None where none was given.
+
+    Raises:
+        click.BadParameter: it is none, or is over at once.
+    """
+    if value is None:
+        return None
+    try:
+        found = seconds(value)
+    except ValueError as err:
+        raise click.BadParameter(str(err)) from None
+    if not found:
+        raise click.BadParameter("nothing happens in no time")
+    return found
 
 
 @click.command()
@@ -33,6 +52,12 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-out"), show_default=True,
               help="Where reports and histories go.")  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Repeat the run of this seed.")
+@click.option("--proxies", type=click.Choice(("embedded", "toxiproxy")), default="embedded", show_default=True,
+              help="What the fault proxies before the backends are made of, where a behaviour wants any.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Let plans of faults happen to balancers that limpet did not start. In CI "
+              "nobody is asked.")  # fmt: skip
+@click.option("--duration", metavar="TIME", callback=as_seconds,
+              help="How long chaos.soak goes on, such as 30m or 8h.  [default: 10s]")  # fmt: skip
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML too.")
 @click.option("--suite", "suites", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
               help="Behaviours of your own, besides the bundled ones; repeatable.")  # fmt: skip
@@ -50,6 +75,9 @@ def run(
     upgrade_to: str | None,
     out: Path,
     seed: int | None,
+    proxies: Made,
+    duration: float | None,
+    yes: bool,
     junit: Path | None,
     suites: tuple[Path, ...],
     network: Name,
@@ -61,6 +89,7 @@ def run(
 
     Runs every behaviour that the targets' contracts promise.
     """
+    from limpet.harness.engine.ground import SOAK
     from limpet.harness.session import Options
 
     if all_targets and targets:
@@ -75,6 +104,9 @@ def run(
     words += ["--upgrade-to", upgrade_to] if upgrade_to else []
     words += ["--network", network] if network != "loopback" else []
     words += ["--strict"] if strict else []
+    words += ["--yes"] if yes else []
+    words += ["--duration", spoken(duration)] if duration else []
+    words += ["--proxies", proxies] if proxies != "embedded" else []
     options = Options(
         targets=targets,
         all_targets=all_targets,
@@ -83,6 +115,9 @@ def run(
         require=require,
         out=out,
         seed=seed,
+        proxies=proxies,
+        yes=yes,
+        duration=SOAK if duration is None else duration,
         upgrade_to=upgrade_to,
         strict=strict,
         network=network,
@@ -99,7 +134,10 @@ def _rest() -> str:
     from limpet.harness.targets.bundled import startable
 
     shown, every = len(startable(shown_only=True)), len(startable())
-    return f"\nThis was for {shown} of {every} bundled targets; all: limpet run --all; one: limpet run --target NAME"
+    return (
+        f"\nThis was for {shown} of {every} bundled targets; all: limpet run --all; one: limpet run --target NAME. "
+        "What takes long was left out: limpet run --behaviour 'chaos.*'"
+    )
 
 
 def judge(options: Options, *, suites: Sequence[Path], junit: Path | None, verbosity: int) -> int:

@@ -10,6 +10,7 @@ from limpet.harness.model.contract import Contract
 
 if TYPE_CHECKING:
     from limpet.harness.engine.scenario import Scenario
+    from limpet.harness.targets.load import LoadedTarget
 
 Touches = Literal["nothing", "backends", "membership", "settings", "clock"]
 Need = Literal[
@@ -20,6 +21,7 @@ Need = Literal[
 Test = Callable[["Scenario"], None]
 Variants = Sequence[str] | Callable[[Contract], Sequence[str]]
 Unless = Callable[[Contract], str]
+Foretells = Callable[["LoadedTarget", str, float], str]
 Weights = Sequence[int] | Mapping[str, Sequence[int]]
 
 ATTRIBUTE = "__limpet_behaviour__"
@@ -63,6 +65,11 @@ class Behaviour:
         certainty: what these three do not say, in words.
         unless: why a contract that states all the fields promises nothing here ("" when it does).
         special: variants that need or touch more than the others.
+        wired: whether fault proxies are to stand between balancer and backends, where that can be.
+        lengthy: takes so long that it runs only where a target or a behaviour is named.
+        foretells: from the target, the seed of its plan and how long a soak lasts, the faults that it will inflict, for
+            people. On a balancer that limpet did not start it runs only after somebody said yes to them.
+        charted: what it does is worth a picture in the report, whatever comes of it.
     """
 
     id: str
@@ -83,6 +90,10 @@ class Behaviour:
     certainty: str = ""
     unless: Unless | None = None
     special: Mapping[str, Special] = field(default_factory=dict)
+    wired: bool = False
+    lengthy: bool = False
+    charted: bool = False
+    foretells: Foretells | None = None
 
     @property
     def doc(self) -> str:
@@ -153,6 +164,10 @@ def behaviour(
     certainty: str = "",
     unless: Unless | None = None,
     special: Mapping[str, Special] | None = None,
+    wired: bool = False,
+    lengthy: bool = False,
+    charted: bool = False,
+    foretells: Foretells | None = None,
 ) -> Callable[[F], F]:
     """Marks a test function as the check of one behaviour; see `Behaviour` for the arguments.
 
@@ -186,6 +201,10 @@ def behaviour(
             certainty=certainty,
             unless=unless,
             special=special or {},
+            wired=wired,
+            lengthy=lengthy,
+            charted=charted,
+            foretells=foretells,
         )
         setattr(test, ATTRIBUTE, spec)
         return test

@@ -43,5 +43,11 @@ def _containers() -> Iterator[str]:
     yield from containers()
 
 
-CLEANERS: list[Cleaner] = [_processes, _directories, _containers]
+def _balancers() -> Iterator[str]:
+    from limpet.harness.engine.leftovers import heal_leftovers
+
+    yield from heal_leftovers()
+
+
+CLEANERS: list[Cleaner] = [_processes, _directories, _containers, _balancers]
 """In this order: processes first, since they hold the rest."""

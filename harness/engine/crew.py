@@ -18,10 +18,12 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from limpet.harness.engine.ground import SOAK
 from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.ledger import Emit, Ledger
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.runner import HEALING
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.engine.worker import Done, Worker, Workplace, receive, work
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished
@@ -44,15 +46,20 @@ class Crew(Ledger):
             lose in mid-step, there is one worker, in this process.
         network: where traffic comes from; each worker has one of its own.
         run: the id that all that is made for it carries.
+        wires: what stands before the backends of deployments that are wired; None: none can be.
+        soak: seconds that a soak lasts.
     """
 
     def __init__(self, seed: int, jobs: Sequence[Job], out: Path, emit: Emit, *, processes: int | None = None,
-                 network: Name = "loopback", run: str = "") -> None:  # fmt: skip
+                 network: Name = "loopback", run: str = "", wires: WireMaker | None = None,
+                 soak: float = SOAK) -> None:  # fmt: skip
         super().__init__(jobs, emit)
         self._seed = seed
         self._out = out
         self._network = network
         self._run = run
+        self._wires = wires
+        self._soak = soak
         self._processes = processes or len(os.sched_getaffinity(0))
         self._workers: list[Worker] = []
         self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -68,7 +75,9 @@ class Crew(Ledger):
         todo = [job for job in self._jobs.values() if job.settled is None]
         parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
         for number, part in enumerate(parts, 1):
-            place = Workplace(self._seed, tuple(part), self._out, f"w{number}", self._network, self._run)
+            place = Workplace(
+                self._seed, tuple(part), self._out, f"w{number}", self._network, self._run, self._wires, self._soak
+            )
             worker = self._fork(place) if _alone() else self._thread(place)
             self._workers.append(worker)
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)

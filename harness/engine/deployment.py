@@ -15,11 +15,12 @@ from limpet.harness.backends.backend import Backend
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.ground import Ground
+from limpet.harness.engine.mending import Meanwhile, Mending
 from limpet.harness.engine.pace import Pace
 from limpet.harness.engine.reaching import endpoint_of
 from limpet.harness.engine.servers import Servers
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
+from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Arrived, Control, ControlVerb
 from limpet.harness.network.vantage import Network
 from limpet.harness.targets import contained
@@ -28,14 +29,12 @@ from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
 
 Listener = Callable[[Control], None]
-Meanwhile = Callable[[], object] | None
-"""What a scenario does again and again while the balancer has not noticed yet; it decides itself when it had enough."""
 
 _LOOK_AGAIN = 0.02
 """Seconds between two looks at whether the balancer has noticed; later it looks less often."""
 
 
-class Deployment:
+class Deployment(Mending):
     """A target with its backends.
 
     Args:
@@ -44,11 +43,14 @@ class Deployment:
         name: unique in the run.
         weights: one backend each, in order; the target's own number and weights where they are fixed.
         ipv6: whether the balancer listens on an IPv6 address.
+        wired: whether a fault proxy stands before each backend.
     """
 
     def __init__(
-        self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), ipv6: bool = False
-    ) -> None:
+        self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), ipv6: bool = False,
+        *, wired: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(ground.here(loaded), wired=wired)
         self.loaded, self.name, self._ipv6 = ground.here(loaded), name, ipv6
         self.offset = 0.0
         self.sources = ground.pool(f"{ground.seed}/{name}", loaded.contract.key_prefix.v4)
@@ -59,8 +61,6 @@ class Deployment:
         self.pace = Pace(loaded.target.endpoint.rate, ground.timeline)
         self._copies = 0
         self._target: RunningTarget | None = None
-        self._first_members: tuple[Member, ...] = ()
-        self._down: set[str] = set()
         self.disturbed = False
         self.launched = math.inf
         """When its balancer was started, by CLOCK_MONOTONIC; infinite before."""
@@ -102,6 +102,11 @@ class Deployment:
         return tuple(member.name for member in self.target.members)
 
     @property
+    def soak(self) -> float:
+        """Seconds that a soak of it lasts."""
+        return self._ground.soak
+
+    @property
     def shared_sessions(self) -> bool:
         """Whether its backends keep their sessions in one store."""
         return self.loaded.target.backends.sessions != "memory"
@@ -121,9 +126,9 @@ class Deployment:
                 host, _, port = each.listen.rpartition(":")
                 address = host.strip("[]"), int(port)
                 name = each.name or f"b{number}"
-                members.append(self._servers.launch(name, weight=each.weight, host=address[0], port=address[1]))
+                members.append(self._launch(name, weight=each.weight, host=address[0], port=address[1]))
         else:
-            members += [self._servers.launch(weight=weight) for weight in spec.weights or self._weights]
+            members += [self._launch(weight=weight) for weight in spec.weights or self._weights]
         self._target = RunningTarget(
             self.loaded,
             keeper=self._ground.keeper,
@@ -142,6 +147,7 @@ class Deployment:
         with self._ground.timeline.patience():
             if self._target is not None:
                 self._target.stop()
+            self._close_wires()
             self._servers.close()
 
     def copy(self, loaded: LoadedTarget, *, ipv6: bool = False) -> Deployment:
@@ -156,28 +162,6 @@ class Deployment:
     def listen(self, listener: Listener) -> None:
         """Tells every control from now on."""
         self._listeners.append(listener)
-
-    def heal(self) -> None:
-        """Revives what was killed, hung or made faulty, and restores the members that it was started with.
-
-        Raises:
-            SetupFault: one of them could not be revived; the others were.
-        """
-        problems: list[str] = []
-        for name in sorted(self._down):
-            try:
-                if self.loaded.target.backends.owner == "limpet":
-                    for server in self._servers.of(name):
-                        server.revive()
-                else:
-                    self.target.backend_verb("revive", name)
-                self._down.discard(name)
-            except LimpetFault as err:
-                problems.append(f"{name} is still down: {err.reason}")
-        if problems:
-            raise SetupFault("; ".join(problems), where=self.loaded.target.name, do="Bring it up by hand.")
-        if self.target.members != self._first_members or not self.target.affinity_enabled:
-            self.target.apply(self._first_members)
 
     def deafen(self) -> None:
         """Tells nobody any more."""
@@ -230,15 +214,11 @@ class Deployment:
         self._backend_fault("health", (name,), lambda each: each.health(code), value=code, settle=settle,
                             meanwhile=meanwhile)  # fmt: skip
 
-    def revive(self, *names: str, meanwhile: Meanwhile = None) -> None:
-        """Heals whatever was done to the backends; a dead one comes back at its address as a new instance."""
-        self._backend_fault("revive", names, Backend.revive, up=True, meanwhile=meanwhile)
-
     # What happens to the pool.
 
     def add(self, *, weight: int = 1) -> str:
         """Starts a further backend and makes it a member; returns its name."""
-        member = self._servers.launch(weight=weight)
+        member = self._launch(weight=weight)
         self._apply("add", member.name, [*self.target.members, member], up=True)
         return member.name
 
@@ -289,6 +269,7 @@ class Deployment:
 
     def affinity(self, enabled: bool) -> None:
         """Switches stickiness on or off."""
+        self._page.changed(self._first_members)
         self._balancer("affinity-on" if enabled else "affinity-off", lambda: self.target.set_affinity(enabled))
 
     def rotate_keys(self) -> None:
@@ -302,6 +283,9 @@ class Deployment:
         self.offset += seconds
         self._tell("advance-clock", begin, time.monotonic(), "", seconds)
 
+    def _launch(self, name: str = "", *, weight: int = 1, host: str | None = None, port: int | None = None) -> Member:
+        return self._seen_as(self._servers.launch(name, weight=weight, host=host, port=port))
+
     def _backend_fault(
         self,
         verb: ControlVerb,
@@ -314,7 +298,8 @@ class Deployment:
         meanwhile: Meanwhile = None,
     ) -> None:
         begin = time.monotonic()
-        (self._down.difference_update if verb == "revive" else self._down.update)(names)
+        if verb != "revive":
+            self._is_done(verb, value, names)
         with self._ground.timeline.patience():
             for name in names:
                 if self.loaded.target.backends.owner == "yours":
@@ -322,13 +307,18 @@ class Deployment:
                 else:
                     for server in self._servers.of(name):
                         act(server)
+            self._with_the_wire(verb, names)
+        if verb == "revive":
+            self._is_done(verb, value, names)
         since = time.monotonic()
         for name in names:
             if settle:
                 healthy = up or (verb == "health" and value < 400)
                 rests = self._await_notice(name, up=healthy, since=since, meanwhile=meanwhile)
+                self._has_noticed(name, verb, rests)
                 self._tell(verb, begin, time.monotonic(), name, value, rests)
             else:
+                self._not_waited_for(name, verb, value, since)
                 noticed = since + self.loaded.target.timing.down_noticed.value
                 self._tell(verb, begin, noticed, name, value, ("down_noticed",))
 
@@ -357,27 +347,30 @@ class Deployment:
         self, verb: ControlVerb, name: str, members: Sequence[Member], *, value: float = 0.0, up: bool = False
     ) -> None:
         begin = time.monotonic()
+        self._page.changed(self._first_members)
         with self._ground.timeline.patience():
             self.target.apply(members, affinity_enabled=self.target.affinity_enabled)
         rests = self._await_notice(name, up=True) if up else ()
-        self._lag()
-        self._tell(verb, begin, time.monotonic(), name, value, (*rests, "apply_settles"))
+        self._tell(verb, begin, time.monotonic(), name, value, (*rests, *self._lag()))
 
     def _balancer(self, verb: ControlVerb, act: Callable[[], None]) -> None:
         begin = time.monotonic()
         with self._ground.timeline.patience():
             act()
-        self._lag()
-        self._tell(verb, begin, time.monotonic(), rests=("apply_settles",))
+        rests = self._lag()
+        self._tell(verb, begin, time.monotonic(), rests=rests)
 
-    def _lag(self) -> None:
+    def _lag(self) -> tuple[str, ...]:
+        """Returns when the change must be in force; a balancer that began anew has to find out again who is dead."""
         self._ground.timeline.wait(self.loaded.target.timing.apply_settles.value)
+        found = [rest for name in sorted(self.dead) for rest in self._await_notice(name, up=False)]
+        return ("apply_settles", *dict.fromkeys(found))
 
     def _tell(
         self, verb: ControlVerb, begin: float, done: float, name: str = "", value: float = 0.0,
-        rests: tuple[str, ...] = (),
+        rests: tuple[str, ...] = (), detail: str = "",
     ) -> None:  # fmt: skip
-        record = Control(verb=verb, t=begin, done=done, backend=name, value=value, offset=self.offset, rests_on=rests)
+        record = Control(verb, begin, done, name, value, detail, self.offset, rests)
         self.disturbed |= verb != "advance-clock"
         for listener in self._listeners:
             listener(record)

@@ -11,12 +11,16 @@ from limpet.harness.backends.stock import Stock
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.engine.timeline import Timeline
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.network.site import Site
 from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Backends
+
+SOAK = 10.0
+"""Seconds that a soak lasts where nobody says how long."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Ground:
     workdir: Path
     seed: int
     redis: RedisServer
+    wires: WireMaker | None = None
+    soak: float = SOAK
 
     @property
     def lease(self) -> Lease:

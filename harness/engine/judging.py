@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from limpet.harness.engine.resting import rests_on
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.errors import LimpetFault, SetupFault, TargetFault, UsageFault
+from limpet.harness.model.events import ScenarioProgress
 from limpet.harness.model.statistics import smallest_visible_rate
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.harness.model.violation import Kind, Violation
@@ -40,8 +41,21 @@ class Findings:
     """Whether the balancer's process is gone."""
 
 
-def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, prefix: str, out: Path) -> Result:
-    """Runs the test of a job; whatever happens becomes a verdict. The deployment is started already."""
+def run_job(
+    job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, prefix: str, out: Path,
+    tell: Callable[[ScenarioProgress], None] | None = None,
+) -> Result:  # fmt: skip
+    """Runs the test of a job; whatever happens becomes a verdict. The deployment is started already.
+
+    Args:
+        job: what.
+        deployment: where.
+        timeline: of the run.
+        seed: of the run.
+        prefix: what the ids of its requests begin with.
+        out: where its history goes.
+        tell: takes what a long scenario says of its progress.
+    """
     begin = time.monotonic()
     path = out / "histories" / job.loaded.target.name / f"{_file_name(job.name)}.jsonl"
     recorder = HistoryRecorder(path, prefix, lambda: deployment.offset, deployment.pace)
@@ -49,11 +63,17 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
         deployment,
         recorder,
         timeline,
-        seed=f"{seed}/{job.luck or job.key}",
+        seed=scenario_seed(seed, job),
         cast=str(seed),
         variant=job.variant,
         exclusive=job.behaviour.own_deployment,
     )
+
+    def result(findings: Findings) -> Result:
+        return _result(job, scenario, findings, begin, str(path.relative_to(out)) if path.exists() else "")
+
+    if tell is not None:
+        scenario.progress = lambda text: tell(ScenarioProgress(result(_so_far(scenario, text)), text))
     try:
         findings = _find(job, scenario, deployment)
     finally:
@@ -63,6 +83,20 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
             for arrival in scenario.arrived():
                 recorder.add(arrival)
         recorder.close()
+    return result(findings)
+
+
+def _so_far(scenario: Scenario, text: str) -> Findings:
+    """What it would come to if it ended now; what is not judged yet is left out."""
+    if scenario.violations:
+        found = tuple(_first(scenario.violations))
+        return Findings(Verdict.BROKEN, f"{_headline(scenario.violations)} ({text})", found, scenario.decided)
+    verdict = Verdict.HELD if scenario.decided else Verdict.INCONCLUSIVE
+    return Findings(verdict, text, (), scenario.decided)
+
+
+def _result(job: Job, scenario: Scenario, findings: Findings, begin: float, history: str) -> Result:
+    """The result of a job, from what was found."""
     if job.observed_only and findings.verdict in (Verdict.HELD, Verdict.BROKEN):
         # How many requests could have shown otherwise informs nobody where the scenario says what it saw.
         seen = [each.text for each in findings.violations] or [findings.reason] * (not scenario.observations)
@@ -77,13 +111,18 @@ def run_job(job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, 
         steps=tuple(sorted(scenario.steps, key=lambda step: step.t)),
         decided=findings.decided,
         smallest_visible=_smallest_visible(job, scenario, findings),
-        requests=recorder.requests,
+        requests=scenario.requests,
         waited=scenario.waited,
         wall=time.monotonic() - begin,
         certainty="; ".join([*filter(None, [job.behaviour.certainty]), *scenario.certainties]),
-        history=str(path.relative_to(out)) if path.exists() else "",
+        history=history,
         detail=findings.detail,
     )
+
+
+def scenario_seed(seed: int, job: Job) -> str:
+    """Of the scenario of this job in a run of that seed."""
+    return f"{seed}/{job.luck or job.key}"
 
 
 def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result:
@@ -105,6 +144,7 @@ def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result
         budget=job.behaviour.budget,
         sees=job.behaviour.sees,
         deviation=job.deviation,
+        charted=job.behaviour.charted,
         **more,  # type: ignore[arg-type]
     )
 

@@ -13,8 +13,9 @@ from limpet.harness.backends import fleet
 from limpet.harness.backends.redis_server import RedisServer
 from limpet.harness.backends.stock import Stock
 from limpet.harness.engine.deployment import Deployment
-from limpet.harness.engine.ground import Ground
+from limpet.harness.engine.ground import SOAK, Ground
 from limpet.harness.engine.timeline import Timeline
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.network import loopback
 from limpet.harness.network.site import LoopbackSite, Name, Site
 from limpet.harness.processes import leftovers
@@ -31,6 +32,8 @@ class Lab:
         slots: how many scenarios may send traffic at the same time; None for one each core.
         network: where traffic comes from. A lab of namespaces is where the thread that made this is from then on.
         run: its id, which all that is made carries; "" for a new one.
+        wires: what stands before the backends of deployments that are wired; None: none can be.
+        soak: seconds that a soak lasts.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Lab:
         slots: int | None = None,
         network: Name = "loopback",
         run: str = "",
+        wires: WireMaker | None = None,
+        soak: float = SOAK,
     ) -> None:
         entries = [each.target.launch.python for each in targets if each.target.launch and each.target.launch.python]
         entries += [each.override.entry for each in targets if each.override]
@@ -58,13 +63,21 @@ class Lab:
         self.stock = Stock()
         self.redis = RedisServer(self.keeper, self.site.lease, self.workdir / "redis")
         self.seed = seed
+        self._wires = wires
+        self._soak = soak
         self._numbers = itertools.count(1)
 
-    def deployment(self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1)) -> Deployment:
-        """A deployment that is not started yet."""
+    def deployment(
+        self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1), *, wired: bool = False
+    ) -> Deployment:
+        """A deployment that is not started yet. Fault proxies stand on loopback only: other networks have their own."""
+        wired = wired and isinstance(self.site, LoopbackSite)
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
-        ground = Ground(self.keeper, self.site, self.stock, self.timeline, self.workdir, self.seed, self.redis)
-        return Deployment(loaded, ground, name, weights)
+        ground = Ground(
+            self.keeper, self.site, self.stock, self.timeline, self.workdir, self.seed, self.redis, self._wires,
+            self._soak,
+        )  # fmt: skip
+        return Deployment(loaded, ground, name, weights, wired=wired)
 
     def close(self) -> None:
         """Ends every process and removes every file of the run but its results. Idempotent."""

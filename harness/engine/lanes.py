@@ -14,6 +14,7 @@ from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.steady import restore, verify
 from limpet.harness.engine.timeline import Cancelled
+from limpet.harness.engine.wiring import why_not_wired
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault, UsageFault
 from limpet.harness.model.verdict import Result, Verdict
 
@@ -55,7 +56,7 @@ class Spares:
             idle = self._idle.get(self._kind(job))
             if idle:
                 return idle.pop()
-        deployment = self.lab.deployment(job.loaded, job.behaviour.weights_for(job.variant))
+        deployment = self.lab.deployment(job.loaded, job.behaviour.weights_for(job.variant), wired=_wired(job))
         try:
             deployment.start()
         except BaseException:
@@ -80,7 +81,7 @@ class Spares:
 
     @staticmethod
     def _kind(job: Job) -> Hashable:
-        return id(job.loaded), job.behaviour.weights_for(job.variant)
+        return id(job.loaded), job.behaviour.weights_for(job.variant), _wired(job)
 
 
 @dataclass
@@ -241,6 +242,11 @@ class OnlyLane(Lane):
                     where=err.where or job.loaded.target.name,
                     do=err.do,
                 )
+
+
+def _wired(job: Job) -> bool:
+    """Whether fault proxies are to stand before the backends: where the behaviour wants any, and they can."""
+    return job.behaviour.wired and not why_not_wired(job.loaded)
 
 
 def failed(job: Job, fault: LimpetFault) -> Result:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from limpet.harness.engine.plan import Job
 from limpet.harness.model.errors import HarnessFault
-from limpet.harness.model.events import Event, ScenarioFinished
+from limpet.harness.model.events import Event, ScenarioFinished, ScenarioProgress
 from limpet.harness.model.verdict import Result
 
 Emit = Callable[[Event], None]
@@ -25,6 +25,7 @@ class Ledger:
         self._jobs = {job.key: job for job in jobs}
         self._emit = emit
         self._results: dict[str, Result] = {}
+        self._interim: dict[str, Result] = {}
         self._began = 0.0
 
     @property
@@ -42,6 +43,12 @@ class Ledger:
         """The results so far, in the order of the jobs."""
         return tuple(self._results[key] for key in self._jobs if key in self._results)
 
+    @property
+    def results_so_far(self) -> tuple[Result, ...]:
+        """The same, with those of long scenarios that are still under way as they are now."""
+        known = {**self._interim, **self._results}
+        return tuple(known[key] for key in self._jobs if key in known)
+
     def _begin(self) -> None:
         self._began = time.monotonic()
 
@@ -55,6 +62,8 @@ class Ledger:
             raise HarnessFault(f"no job {key} was planned")
 
     def _deliver(self, event: Event) -> None:
+        if isinstance(event, ScenarioProgress):
+            self._interim[event.result.key] = event.result
         if isinstance(event, ScenarioFinished):
             self._results[event.result.key] = event.result
         self._emit(event)

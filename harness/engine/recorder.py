@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from limpet.harness.model.history import Received, Record, Sent, encode
+from limpet.harness.model.history import Control, Received, Record, Sent, encode
 
 
 class HistoryRecorder:
@@ -66,6 +66,11 @@ class HistoryRecorder:
     def offset(self) -> float:
         """Virtual time now, in seconds."""
         return self._offset()
+
+    def forget(self) -> None:
+        """Keeps in memory only what was done to the system; the file has all of it."""
+        with self._lock:
+            self._records = [each for each in self._records if isinstance(each, Control)]
 
     def request_id(self) -> str:
         """An id that no other request of this run has, as soon as the target's rate allows a request."""

@@ -125,7 +125,10 @@ class Runner(Ledger):
     def _run(self, job: Job, deployment: Deployment) -> Result:
         self._events.put(ScenarioStarted(job.loaded.target.name, job.name))
         prefix = f"{self._name}s{next(self._prefixes)}"
-        return run_job(job, deployment, self._lab.timeline, seed=self._lab.seed, prefix=prefix, out=self._out)
+        return run_job(
+            job, deployment, self._lab.timeline, seed=self._lab.seed, prefix=prefix, out=self._out,
+            tell=self._events.put,
+        )  # fmt: skip
 
     def _lanes(self, jobs: Sequence[Job]) -> list[Lane]:
         lanes: list[Lane] = []

@@ -11,6 +11,7 @@ from limpet.harness.clients import Exchange, SourcePool
 from limpet.harness.engine.client import Client
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ending import Ending, ending_of
+from limpet.harness.engine.mending import NOTICED
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.places import Places
 from limpet.harness.engine.recipe import recipe
@@ -64,6 +65,7 @@ class Scenario(Places):
         self.controls: list[Control] = []
         self.endings: list[Ending] = []
         self.waited = 0.0
+        self.progress: Callable[[str], None] = _nobody
         self.members = system.names
         self._recorder = recorder
         self._timeline = timeline
@@ -123,6 +125,11 @@ class Scenario(Places):
         """Where its history goes, for clients that are not this scenario's users."""
         return self._recorder
 
+    @property
+    def plan_seed(self) -> str:
+        """What a plan of faults is drawn with, so that it can be foretold; see `Behaviour.foretells`."""
+        return plan_seed(self._seed)
+
     def need(self, verb: str) -> None:
         """Ends this variant where the target does not offer a verb that only it needs.
 
@@ -161,6 +168,10 @@ class Scenario(Places):
         begin = time.monotonic()
         self._timeline.wait(seconds)
         self.waited += time.monotonic() - begin
+
+    def cancelled(self) -> bool:
+        """Whether the run is over before its time."""
+        return self._timeline.cancelled
 
     def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Whether the condition became true within so many real seconds."""
@@ -234,6 +245,23 @@ class Scenario(Places):
         """What limpet's backends received of this scenario's requests."""
         return [each for each in self.system.arrived() if self._recorder.owns(each.id)]
 
+    def conclude(self) -> Verdicts:
+        """Judges what there is so far, counts it, and forgets all of it but what was done to the system.
+
+        For scenarios that are too long to be kept. No request may be in flight, and none of the users so far may send
+        another one: whoever comes later begins without a past.
+        """
+        verdicts = self.judge()
+        self.violations += verdicts.violations
+        self.decided += verdicts.decided
+        self._recorder.forget()
+        return verdicts
+
+    def measure(self, what: str, value: float, unit: str) -> None:
+        """Notes a number that is of interest over time."""
+        now = time.monotonic()
+        self._recorder.add(Note(now, f"{what}: {value:g} {unit}", self.system.offset, f"{what}, {unit}", value))
+
     def note_end(self, system: Deployment, what: str, *, alone: bool = True) -> None:
         """Notes that the process of this balancer has ended, where it has and limpet did not stop it."""
         ending = ending_of(system.target, self._recorder.records, alone=alone, what=what)
@@ -259,6 +287,7 @@ class Scenario(Places):
         """Closes all connections and takes apart where they came from."""
         for client in self._clients:
             client.close()
+        self._clients.clear()
         self._leave()
 
     def _recipe(self) -> tuple[str, ...]:
@@ -282,8 +311,21 @@ class Scenario(Places):
     def _control(self, control: Control) -> None:
         self._recorder.add(control)
         self.controls.append(control)
+        if control.detail == NOTICED:
+            return
         number = f" {control.value:g}" if control.value else ""
-        self.steps.append(Step(control.t - self._begin, f"{control.verb} {control.backend}{number}".strip()))
+        detail = f" ({control.detail})" if control.detail else ""
+        text = f"{control.verb} {control.backend}{number}{detail}".strip()
+        self.steps.append(Step(control.t - self._begin, text))
+
+
+def plan_seed(seed: str) -> str:
+    """Of the plan of a scenario with this seed."""
+    return f"{seed}/plan"
+
+
+def _nobody(_text: str) -> None:
+    """Who is told of the progress of a scenario that is not part of a run."""
 
 
 def _last(system: Deployment) -> str:

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import msgspec
 
+from limpet.harness.engine.ground import SOAK
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.lanes import failed
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.runner import Runner
 from limpet.harness.engine.timeline import Cancelled
+from limpet.harness.engine.wires import WireMaker
 from limpet.harness.model.errors import LimpetFault
-from limpet.harness.model.events import Event, ScenarioFinished, ScenarioStarted
+from limpet.harness.model.events import Event, ScenarioFinished, ScenarioProgress, ScenarioStarted
 from limpet.harness.network.site import Name
 
 _PR_SET_PDEATHSIG = 1
@@ -39,6 +41,8 @@ class Workplace:
     name: str
     network: Name = "loopback"
     run: str = ""
+    wires: WireMaker | None = None
+    soak: float = SOAK
 
 
 @dataclass
@@ -90,13 +94,17 @@ class _Finished(msgspec.Struct, frozen=True, tag="finished"):
     event: ScenarioFinished
 
 
+class _Progress(msgspec.Struct, frozen=True, tag="progress"):
+    event: ScenarioProgress
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """All jobs have their result; ``waited`` is the sum of the worker's waits, in seconds."""
 
     waited: float
 
 
-_decoder = msgspec.msgpack.Decoder(_Started | _Finished | Done)
+_decoder = msgspec.msgpack.Decoder(_Started | _Progress | _Finished | Done)
 
 
 def receive(channel: socket.socket) -> Event | Done | None:
@@ -105,10 +113,10 @@ def receive(channel: socket.socket) -> Event | Done | None:
     body = _exactly(channel, _LENGTH.unpack(head)[0]) if head is not None else None
     if body is None:
         return None
-    message: _Started | _Finished | Done = _decoder.decode(body)
+    message: _Started | _Progress | _Finished | Done = _decoder.decode(body)
     if isinstance(message, _Started):
         return ScenarioStarted(message.target, message.name)
-    return message.event if isinstance(message, _Finished) else message
+    return message.event if isinstance(message, _Finished | _Progress) else message
 
 
 def work(place: Workplace, channel: socket.socket, *, parent: int = 0) -> int:
@@ -135,7 +143,9 @@ def _run(place: Workplace, channel: socket.socket) -> None:
     gc.set_threshold(20_000, 20, 20)
     loaded = list({id(job.loaded): job.loaded for job in place.jobs}.values())
     # Two slots: while one scenario waits for the balancer's answer, the other one uses the core.
-    with Lab(place.seed, loaded, slots=2, network=place.network, run=place.run) as lab:
+    with Lab(
+        place.seed, loaded, slots=2, network=place.network, run=place.run, wires=place.wires, soak=place.soak
+    ) as lab:
         runner = Runner(lab, place.jobs, place.out, lambda event: _tell(channel, event), name=place.name)
         threading.Thread(target=_watch, args=(channel, runner), daemon=True, name="limpet-crew").start()
         runner.start()
@@ -154,11 +164,13 @@ def _watch(channel: socket.socket, runner: Runner) -> None:
 def _tell(channel: socket.socket, event: Event) -> None:
     if isinstance(event, ScenarioFinished):
         _send(channel, _Finished(event))
+    elif isinstance(event, ScenarioProgress):
+        _send(channel, _Progress(event))
     elif isinstance(event, ScenarioStarted):
         _send(channel, _Started(event.target, event.name))
 
 
-def _send(channel: socket.socket, message: _Started | _Finished | Done) -> None:
+def _send(channel: socket.socket, message: _Started | _Progress | _Finished | Done) -> None:
     body = msgspec.msgpack.encode(message)
     channel.sendall(_LENGTH.pack(len(body)) + body)
 

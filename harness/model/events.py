@@ -54,6 +54,13 @@ class ScenarioStarted(msgspec.Struct, frozen=True):
     name: str
 
 
+class ScenarioProgress(msgspec.Struct, frozen=True):
+    """A long scenario goes on: what its result would be if it ended now, which it is when the run is interrupted."""
+
+    result: Result
+    text: str
+
+
 class ScenarioFinished(msgspec.Struct, frozen=True):
     """One scenario has its verdict."""
 
@@ -70,7 +77,7 @@ class RunFinished(msgspec.Struct, frozen=True):
     interrupted: bool = False
 
 
-Event = RunStarted | ScenarioStarted | ScenarioFinished | RunFinished
+Event = RunStarted | ScenarioStarted | ScenarioProgress | ScenarioFinished | RunFinished
 
 
 class Handler(Protocol):

@@ -75,7 +75,7 @@ class Arrived(msgspec.Struct, frozen=True, tag="arrived", omit_defaults=True):
 ControlVerb = Literal[
     "start", "stop", "kill", "hang", "revive", "blackhole", "reset", "accept-close", "slow", "status",
     "health", "normal", "add", "remove", "drain", "undrain", "weight", "reorder", "replace", "reload",
-    "change", "restart", "affinity-on", "affinity-off", "advance-clock",
+    "change", "restart", "affinity-on", "affinity-off", "advance-clock", "impair", "mend",
 ]  # fmt: skip
 
 
@@ -84,6 +84,8 @@ class Control(msgspec.Struct, frozen=True, tag="control", omit_defaults=True):
 
     ``backend`` is the one concerned, "" for the balancer itself. ``value`` is the verb's number: seconds for
     ``advance-clock`` and ``slow``, the HTTP status for ``status`` and ``health``, the new weight for ``weight``.
+    ``impair``: answers of this backend may come late, cut or not at all until it is ``normal`` again; ``mend`` ends
+    one of several such impairments. ``detail`` says which.
     ``rests_on`` names the target's timing values that decided ``done``; what was read back from it needs none.
     """
 
@@ -98,11 +100,13 @@ class Control(msgspec.Struct, frozen=True, tag="control", omit_defaults=True):
 
 
 class Note(msgspec.Struct, frozen=True, tag="note", omit_defaults=True):
-    """A step of the scenario in words, for the report."""
+    """A step of the scenario in words, for the report; or a number ``value`` of what is called ``measure``."""
 
     t: float
     text: str
     offset: float = 0.0
+    measure: str = ""
+    value: float = 0.0
 
 
 Record = Sent | Received | Arrived | Control | Note

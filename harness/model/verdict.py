@@ -122,7 +122,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none).
     ``product`` is what really runs; ``plays`` is the product whose profile it is judged by, "" where that is the same
     one. ``emulation`` is set where it was set up to play that. Either way nothing is said about the product played.
-    ``deviation`` is the entry of ``known-deviations.toml`` that names this row, whatever became of it.
+    ``deviation`` is the entry of ``known-deviations.toml`` that names this row, whatever became of it. ``charted``: its
+    history is worth a picture even where nothing is wrong.
     """
 
     target: str
@@ -151,6 +152,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     history: str = ""
     detail: str = ""
     deviation: Deviation | None = None
+    charted: bool = False
 
     @property
     def name(self) -> str:

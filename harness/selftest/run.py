@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from limpet.harness.chaos.proxies.wires import embedded
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job
@@ -99,7 +100,7 @@ class Selftest:
         return conclude(seed, self.faults, planned, outcomes, again=again, full=self.full, whole=self.whole)
 
     def _play(self, jobs: Sequence[Job], seed: int, follower: _Follower) -> None:
-        with Lab(seed, [job.loaded for job in jobs]) as lab:
+        with Lab(seed, [job.loaded for job in jobs], wires=embedded) as lab:
             for batch in _batches(jobs):
                 runner = Runner(lab, batch, self.out, follower.handle)
                 runner.start()

@@ -155,8 +155,8 @@ def _arrange_sample(
 
 
 def _is_quick(job: Job) -> bool:
-    """Whether it waits for nothing but a clock that can be moved."""
-    return bool(job.loaded.target.control.advance_clock) or not job.behaviour.waits
+    """Whether it waits for nothing but a clock that can be moved, and is no long one in itself."""
+    return not job.behaviour.lengthy and (bool(job.loaded.target.control.advance_clock) or not job.behaviour.waits)
 
 
 def _arrange_one(
@@ -170,7 +170,7 @@ def _arrange_one(
         if job.settled is not None or job.observed_only:
             continue
         catcher = next((glob for glob in fault.caught_by if matches(glob, job)), "")
-        if catcher or full:
+        if catcher or (full and not job.behaviour.lengthy):
             proof = evidence / f"{job.name}.txt"
             found.trials.append(Trial(fault, job, _in_wrong_place(job, fault, proof), catcher, proof))
 

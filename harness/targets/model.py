@@ -15,6 +15,7 @@ from limpet.harness.model.contract.durations import Seconds
 from limpet.harness.model.stores import host_of, wrong_url
 from limpet.harness.targets.addresses import is_loopback, split_address
 from limpet.harness.targets.control import Control, Part, Steps
+from limpet.harness.targets.granted import Budget, Gate, Timing
 
 Table = dict[str, object]
 """A raw TOML table, not yet understood."""
@@ -319,35 +320,6 @@ class Request(Part):
     body: str = ""
 
 
-class Lag(Part):
-    """How long the balancer may lawfully lag behind an event, in seconds, and why."""
-
-    value: Seconds
-    reason: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, given: object) -> object:
-        return given if isinstance(given, dict | Lag) else {"value": given}
-
-
-class Timing(Part):
-    """What the deployment's own settings explain; more than that is the balancer's fault."""
-
-    down_noticed: Lag = Lag(value=1.0, reason="limpet's default")
-    up_noticed: Lag = Lag(value=2.0, reason="limpet's default")
-    apply_settles: Lag = Lag(value=0.5, reason="limpet's default")
-    clock_resolution: Lag = Lag(value=1.0, reason="limpet's default: cookie dates are whole seconds")
-    retried: Lag = Lag(value=0.0, reason="limpet's default: nobody said")
-    grace: Lag = Lag(value=0.0, reason="limpet's default")
-
-
-class Gate(Part):
-    """Behaviours (globs) that must be *held* for exit 0."""
-
-    require: tuple[str, ...] = ()
-
-
 class Target(BaseModel):
     """One ``target.toml``."""
 
@@ -367,6 +339,7 @@ class Target(BaseModel):
     request: Request = Request()
     timing: Timing = Timing()
     gate: Gate = Gate()
+    budget: Budget = Budget()
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from pathlib import Path
 import limpet
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.processes import table
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
@@ -247,6 +248,10 @@ class RunningTarget:
     def alive(self) -> bool:
         """Whether it runs, as far as limpet can know: what limpet did not launch counts as alive."""
         return self.target.launch is None or (self._process is not None and self._process.alive())
+
+    def memory(self) -> int | None:
+        """Bytes that it and its descendants hold in memory; None where limpet did not launch it, or it has ended."""
+        return table.resident(self._process.pid) if self._process is not None and self._process.alive() else None
 
     def version(self) -> str:
         """What the balancer says it is; "" when nobody knows. Asked once."""

@@ -10,7 +10,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limpet.harness.chaos.fault import Fault
+    from limpet.harness.chaos.nemesis import Nemesis
+    from limpet.harness.chaos.plan import STEADY, draw, perform, possible, printed, steady_plan
     from limpet.harness.chaos.random_walk import random_walk
+    from limpet.harness.chaos.recovery import everybody_is_served
+    from limpet.harness.chaos.traffic import Traffic
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
     from limpet.harness.clients.http2 import Ask, Http2Client
     from limpet.harness.clients.websocket import handshake_headers
@@ -63,10 +68,16 @@ if TYPE_CHECKING:
     from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, ScenarioFinished, ScenarioStarted
     from limpet.harness.model.verdict import Result, Verdict
     from limpet.harness.model.violation import Kind, Violation
+    from limpet.harness.targets.load import LoadedTarget
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "harness.chaos.fault": ("Fault",),
+    "harness.chaos.nemesis": ("Nemesis",),
+    "harness.chaos.plan": ("STEADY", "draw", "perform", "possible", "printed", "steady_plan"),
+    "harness.chaos.recovery": ("everybody_is_served",),
+    "harness.chaos.traffic": ("Traffic",),
     "harness.chaos.random_walk": ("random_walk",),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
     "harness.clients.http2": ("Ask", "Http2Client"),
@@ -120,22 +131,27 @@ _HOMES = {
     "harness.model.events": ("Event", "Handler", "RunFinished", "RunStarted", "ScenarioFinished", "ScenarioStarted"),
     "harness.model.verdict": ("Result", "Verdict"),
     "harness.model.violation": ("Kind", "Violation"),
+    "harness.targets.load": ("LoadedTarget",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "STEADY",
     "Ask",
     "Client",
     "Contract",
     "Edge",
     "Event",
     "Exchange",
+    "Fault",
     "Flight",
     "Handler",
     "HarnessFault",
     "Http2Client",
     "Inconclusive",
     "Kind",
+    "LoadedTarget",
+    "Nemesis",
     "NotCheckable",
     "Observed",
     "RawConnection",
@@ -149,6 +165,7 @@ __all__ = [
     "Shopper",
     "Special",
     "TargetFault",
+    "Traffic",
     "UsageFault",
     "Verdict",
     "Violation",
@@ -162,7 +179,9 @@ __all__ = [
     "cookies_of",
     "crowd",
     "distinguishes",
+    "draw",
     "draws_to_meet",
+    "everybody_is_served",
     "forge",
     "forwarding",
     "further_copy",
@@ -178,7 +197,10 @@ __all__ = [
     "neighbours",
     "only_clients_keep_time",
     "pass_time",
+    "perform",
     "place",
+    "possible",
+    "printed",
     "random_walk",
     "rebalanced",
     "recognises_nobody",
@@ -189,6 +211,7 @@ __all__ = [
     "settled_age",
     "small_group",
     "spread_as_declared",
+    "steady_plan",
     "still_pinned",
     "swarm",
     "together",

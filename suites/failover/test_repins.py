@@ -214,6 +214,7 @@ def test_others_unmoved(s: Scenario) -> None:
 
 @behaviour(
     "failover.rate",
+    charted=True,
     fields=("reaction.unhealthy",),
     needs=("kill",),
     touches="backends",

@@ -15,6 +15,7 @@ HEAVIEST = 24
     "fairness.skew",
     fields=("algorithm",),
     alone=True,
+    charted=True,
     certainty="shares of sessions are rejected only where the declared weights do not explain them; requests are shown",
     error_rate=1e-6,
     budget=300,

@@ -12,6 +12,7 @@ from limpet.harness.model.contract.stated import may, must
     "membership.rolling-deploy",
     needs=("add", "remove"),
     touches="membership",
+    charted=True,
     certainty="Errors count but while the balancer is being changed",
     error_rate=0.0,
     budget=90,

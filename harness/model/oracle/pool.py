@@ -42,7 +42,7 @@ _EFFECTS: dict[str, tuple[Aspect, bool]] = {
 MEMBERSHIP = frozenset({"add", "remove", "reorder", "weight", "replace"})
 """After these the membership is another one: a mode that lawfully remaps may place everybody anew."""
 
-OPENNESS = frozenset(_EFFECTS) - {"affinity-off", "affinity-on"} | {"health", "slow", "status"}
+OPENNESS = frozenset(_EFFECTS) - {"affinity-off", "affinity-on"} | {"health", "slow", "status", "impair"}
 """These change who is open for new sessions."""
 
 DISTURBING = MEMBERSHIP | {"drain", "undrain", "reload", "change", "restart", "affinity-on", "affinity-off"}
@@ -148,7 +148,7 @@ class Pool:
         elif verb == "health":
             failing = control.value >= 400
             note("healthy", not failing, control.done if self._notices_health or not failing else math.inf)
-        elif verb in ("slow", "status"):  # it answers; a balancer may take it for dead but need not
+        elif verb in ("slow", "status", "impair"):  # it answers; a balancer may take it for dead but need not
             note("sound", False, math.inf)
         elif verb == "replace":
             note("member", False)
