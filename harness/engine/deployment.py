@@ -50,7 +50,7 @@ class Deployment(Mending):
         self, loaded: LoadedTarget, ground: Ground, name: str, weights: Sequence[int] = (1, 1, 1), ipv6: bool = False,
         *, wired: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(loaded, wired=wired)
+        super().__init__(ground.here(loaded), wired=wired)
         self.loaded, self.name, self._ipv6 = ground.here(loaded), name, ipv6
         self.offset = 0.0
         self.sources = ground.pool(f"{ground.seed}/{name}", loaded.contract.key_prefix.v4)

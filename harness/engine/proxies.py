@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, ip_network
 
+from limpet.harness.clients.way import Straight
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.history import Header
+from limpet.harness.network.vantage import Family
 
 PROXIES = 2
 """Proxies of each trusted network."""
+
+
+class Edge(Straight):
+    """A proxy that the balancer trusts, as a place: whose requests pass there, a header tells."""
+
+    def __init__(self, address: str) -> None:
+        self.name = "an edge that the balancer trusts"
+        self.family: Family = 4
+        self.addresses: tuple[str, ...] = (address,)
+
+    def seat(self) -> str:
+        """The proxy's address, whoever comes through it."""
+        return self.addresses[0]
+
+    def change(self) -> None:
+        """It stays where it is."""
+
+    def close(self) -> None:
+        """Nothing was made."""
 
 
 def trusted_proxies(s: Scenario) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from limpet.harness.model.contract.durations import spoken
 from limpet.harness.model.history import Control
 from limpet.harness.model.violation import Violation
-from limpet.harness.targets.model import Timing
+from limpet.harness.targets.granted import Timing
 
 _FAULTS = {"kill", "hang", "reset", "accept-close", "blackhole", "slow", "status", "health"}
 

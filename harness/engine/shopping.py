@@ -20,9 +20,11 @@ class Shopper:
         scenario: whose user it is.
         place: where it begins.
         words: how the report says where that is.
+        told: headers that somebody on the way adds to all of its requests.
     """
 
-    def __init__(self, scenario: Scenario, place: Vantage, words: str) -> None:
+    def __init__(self, scenario: Scenario, place: Vantage, words: str, *, told: tuple[Header, ...] = ()) -> None:
+        self._told = told
         self._s = scenario
         self._user = self._first = scenario.at(place)
         self._words = words
@@ -41,7 +43,7 @@ class Shopper:
 
     def fill(self) -> None:
         """Logs in and puts this person's goods into the cart."""
-        first = self._user.visit()  # before anything else, because by this an application may hand out its own cookie
+        first = self._visit(())  # before anything else, because by this an application may hand out its own cookie
         if not self._shop:
             self._s.step(f"{self.name}, {self._words}, begins at {first.backend or 'nobody'}")
             return
@@ -58,8 +60,9 @@ class Shopper:
             f"{self.name}, {self._words}, {what if whole else 'finds its login and its cart at different ones'}"
         )
 
-    def go(self, place: Vantage, words: str) -> None:
+    def go(self, place: Vantage, words: str, *, told: tuple[Header, ...] = ()) -> None:
         """From now on its connections come from there."""
+        self._told = told
         self._user.close()
         self._user = self._s.moved(self._first, place)
         self._words = words
@@ -101,10 +104,10 @@ class Shopper:
         if not self._shop:
             return self._user.visit(new_connection=True)
         self._user.close()
-        return self._user.request("GET", self._s.system.loaded.target.request.path, headers=headers)
+        return self._user.request("GET", self._s.system.loaded.target.request.path, headers=(*self._told, *headers))
 
     def _post(self, path: str, form: str) -> Exchange:
-        return self._user.request("POST", path, headers=(_FORM,), body=form.encode())
+        return self._user.request("POST", path, headers=(_FORM, *self._told), body=form.encode())
 
     def _remembered(self, answer: Exchange) -> bool:
         page = answer.json()

@@ -3,7 +3,8 @@
 A requirement and one of its behaviours, a *pair*, is covered when both are on record: the behaviour decided something
 on a target of the reference balancer with one of the requirement's profiles (so the check does run), and there some
 fault made it *broken* (so the check can fail). What is only observed can break nothing: of a requirement of level
-*observe*, and where each row was *observed*, the first is enough. What no client can see counts as covered, with its reason.
+*observe*, and where each row was *observed*, the first is enough. What no client can see counts as covered, with its
+reason.
 """
 
 from __future__ import annotations

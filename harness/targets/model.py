@@ -15,6 +15,7 @@ from limpet.harness.model.contract.durations import Seconds
 from limpet.harness.model.stores import host_of, wrong_url
 from limpet.harness.targets.addresses import is_loopback, split_address
 from limpet.harness.targets.control import Control, Part, Steps
+from limpet.harness.targets.granted import Budget, Gate, Timing
 
 Table = dict[str, object]
 """A raw TOML table, not yet understood."""
@@ -317,43 +318,6 @@ class Request(Part):
     method: str = Field(default="GET", pattern=r"^[A-Z]+$")
     headers: dict[str, str] = Field(default_factory=dict)
     body: str = ""
-
-
-class Lag(Part):
-    """How long the balancer may lawfully lag behind an event, in seconds, and why."""
-
-    value: Seconds
-    reason: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, given: object) -> object:
-        return given if isinstance(given, dict | Lag) else {"value": given}
-
-
-class Timing(Part):
-    """What the deployment's own settings explain; more than that is the balancer's fault."""
-
-    down_noticed: Lag = Lag(value=1.0, reason="limpet's default")
-    up_noticed: Lag = Lag(value=2.0, reason="limpet's default")
-    apply_settles: Lag = Lag(value=0.5, reason="limpet's default")
-    clock_resolution: Lag = Lag(value=1.0, reason="limpet's default: cookie dates are whole seconds")
-    retried: Lag = Lag(value=0.0, reason="limpet's default: nobody said")
-    grace: Lag = Lag(value=0.0, reason="limpet's default")
-
-
-class Budget(Part):
-    """What the owner of this balancer grants it; what is not stated here is shown and judged by nobody."""
-
-    errors: float | None = Field(
-        default=None, ge=0, le=1, description="the share of requests that may fail while limpet's faults are in force"
-    )
-
-
-class Gate(Part):
-    """Behaviours (globs) that must be *held* for exit 0."""
-
-    require: tuple[str, ...] = ()
 
 
 class Target(BaseModel):

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         settled_age,
         unless_timed,
     )
-    from limpet.harness.engine.proxies import forwarding, trusted_proxies
+    from limpet.harness.engine.proxies import Edge, forwarding, trusted_proxies
     from limpet.harness.engine.samples import (
         draws_to_meet,
         group_size,
@@ -90,7 +90,7 @@ _HOMES = {
     "harness.engine.forbidden": ("with_forbidden",),
     "harness.engine.nodes": ("second_node",),
     "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
-    "harness.engine.proxies": ("forwarding", "trusted_proxies"),
+    "harness.engine.proxies": ("Edge", "forwarding", "trusted_proxies"),
     "harness.engine.samples": (
         "group_size",
         "place",
@@ -140,6 +140,7 @@ __all__ = [
     "Ask",
     "Client",
     "Contract",
+    "Edge",
     "Event",
     "Exchange",
     "Fault",

@@ -10,6 +10,7 @@ from limpet import Scenario, behaviour, random_walk
     needs=("backend-history",),
     touches="backends",
     keyed=None,
+    lengthy=True,
     certainty="Six walks bring every kind of event upon every other one; a balancer that notices slowly gets fewer. "
     "Each request is judged by itself: what only a group of users can show is not seen. A walk that fails is played "
     "up to 80 times more, to make it small",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
-from limpet import Contract, Scenario, Shopper, behaviour, ipv6_copy, told
+from limpet import Contract, Edge, Scenario, Shopper, behaviour, forwarding, ipv6_copy, told, trusted_proxies
 
 VISITS = 3
 COLLEAGUES = 3
@@ -74,6 +75,9 @@ def _phone(s: Scenario) -> list[Shopper]:
 
 
 def _dual_stack(s: Scenario) -> list[Shopper]:
+    said = s.contract.client_address
+    if s.contract.affinity == "source-ip" and said is not None and said.forwarded and said.trusted:
+        return _dual_stack_before_an_edge(s)
     four, six = s.home("home, IPv4"), s.home("home, IPv6", family=6)
     owner = Shopper(s, six, f"by IPv6 ({six.addresses[0]})")
     owner.fill()
@@ -81,6 +85,21 @@ def _dual_stack(s: Scenario) -> list[Shopper]:
         owner.go(four, f"by IPv4, since that was faster this time ({four.addresses[0]})")
         owner.look(VISITS)
         owner.go(six, f"by IPv6 again ({six.addresses[0]})")
+        owner.look(VISITS)
+    return [owner]
+
+
+def _dual_stack_before_an_edge(s: Scenario) -> list[Shopper]:
+    """The edge speaks both families, and tells the balancer by which one the user came."""
+    edge = Edge(s.rng.choice(trusted_proxies(s)))
+    four = s.sources.draw()
+    six = str(IPv6Address(int(IPv6Address("2001:db8::")) | s.rng.getrandbits(96)))
+    owner = Shopper(s, edge, f"by IPv6 through an edge ({six})", told=(forwarding(s, [six]),))
+    owner.fill()
+    for _ in range(VISITS):
+        owner.go(edge, f"by IPv4 through that edge, since that was faster ({four})", told=(forwarding(s, [four]),))
+        owner.look(VISITS)
+        owner.go(edge, f"by IPv6 through it again ({six})", told=(forwarding(s, [six]),))
         owner.look(VISITS)
     return [owner]
 

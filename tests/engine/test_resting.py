@@ -13,8 +13,8 @@ from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.history import Control
 from limpet.harness.model.verdict import RequirementRef, Verdict
 from limpet.harness.model.violation import Kind, Violation
+from limpet.harness.targets.granted import Lag, Timing
 from limpet.harness.targets.load import load
-from limpet.harness.targets.model import Lag, Timing
 
 TIMING = Timing(down_noticed=Lag(value=4, reason="two checks, 2 s apart"), retried=Lag(value=10))
 KILL = Control("kill", 10.0, 14.0, "b1", rests_on=("down_noticed",))

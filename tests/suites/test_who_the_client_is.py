@@ -20,6 +20,7 @@ TARGETS = (
 )
 ROWS = ("nat-shared", "nat-pool", "ipv6", "personas", "forwarded-for", "proxy-protocol")
 STORIES = {f"network.personas[{name}]" for name in ("office", "phone", "vpn", "corporate-proxies")}
+EDGE = {"network.personas[dual-stack]"}
 NAT = {"network.nat-shared", "network.nat-pool"}
 HEADER = {f"network.forwarded-for[{name}]" for name in ("trusted", "untrusted", "other-headers")}
 PATH = {f"network.forwarded-for[{name}]" for name in ("chain", "forged-behind-a-proxy")}
@@ -29,8 +30,8 @@ HELD = {
     "reference-source-ip": NAT | STORIES,
     "reference-lb-cookie-idle": NAT | STORIES | {"network.ipv6[pins]"},
     "reference-tcp-source-ip": NAT | STORIES,
-    "reference-source-ip-rfc7239": NAT | STORIES | HEADER | PATH | TOLD,
-    "reference-source-ip-real-ip": NAT | STORIES | HEADER | TOLD,
+    "reference-source-ip-rfc7239": NAT | STORIES | EDGE | HEADER | PATH | TOLD,
+    "reference-source-ip-real-ip": NAT | STORIES | EDGE | HEADER | TOLD,
     "reference-source-ip-proxy": NAT | STORIES | PROXY | TOLD,
 }
 
