@@ -10,6 +10,7 @@ from playing import play, plays
 
 from limpet.harness.chaos.fault import KINDS, SPECS, Fault
 from limpet.harness.chaos.nemesis import Nemesis, by_hand, never
+from limpet.harness.engine.client import Client
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.errors import HarnessFault, SetupFault
 from limpet.harness.model.history import Control
@@ -23,7 +24,7 @@ def verbs(s: Scenario) -> list[str]:
     return [f"{each.verb} {each.backend}".strip() for each in s.controls]
 
 
-def everybody(s: Scenario, users: list) -> bool:
+def everybody(s: Scenario, users: list[Client]) -> bool:
     answers = [user.visit(new_connection=True) for user in users]
     return all(each.ok for each in answers)
 

@@ -262,7 +262,12 @@ def test_without_a_server_toxiproxy_says_what_to_do(
 def server(keeper: Keeper, lease: LoopbackLease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     host, port = lease.next_endpoint()
     process = keeper.fork(ENTRY, [f"{host}:{port}"], output=tmp_path / "log")
-    wait_until(lambda: socket.create_connection((host, port), 5).close() or True, timeout=PATIENCE, what="the API")
+
+    def listens() -> bool:
+        with socket.create_connection((host, port), 5):
+            return True
+
+    wait_until(listens, timeout=PATIENCE, what="the API")
     monkeypatch.setattr(APIConsumer, "host", host)
     monkeypatch.setattr(APIConsumer, "port", port)
     for name in ("http_proxy", "HTTP_PROXY"):
