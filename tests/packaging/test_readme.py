@@ -65,9 +65,9 @@ def test_the_number_of_faulty_balancers_is_the_one_that_there_are() -> None:
 
 
 def test_no_line_is_of_a_kind_that_nothing_checks() -> None:
-    known = ("limpet ", "make ", "docker-compose ", "pytest ", "python3 -m pip install ")
-    known += ("pip download --no-deps --dest old ", "python -m zipfile -e old/")  # tests/engine/test_upgrade_older.py
-    assert [line for line in LINES if not line.startswith(known)] == []
+    known = [*("limpet ", "make ", "docker-compose ", "pytest ", "python3 -m pip install ")]
+    known += ["pip download --no-deps --dest old ", "python -m zipfile -e old/"]  # tests/engine/test_upgrade_older.py
+    assert [line for line in LINES if not line.startswith(tuple(known))] == []
 
 
 @pytest.mark.parametrize("name", re.findall(r"`limpet ([a-z]+)", README))
@@ -79,6 +79,7 @@ def test_every_behaviour_in_the_text_exists() -> None:
     known = {each.id for each in behaviours()}
     themes = "|".join(sorted({name.partition(".")[0] for name in known}))
     named = set(re.findall(rf"(?<!-)\b(?:{themes})\.[a-z]+(?:-[a-z]+)*\b", README))  # reference-balancer.md is none
+    named = {each for each in named if not each.endswith(".md")}
     assert named and named <= known, named - known
 
 
