@@ -135,8 +135,8 @@ def _rest() -> str:
 
     shown, every = len(startable(shown_only=True)), len(startable())
     return (
-        f"\nThis was for {shown} of {every} bundled targets; all: limpet run --all; one: limpet run --target NAME. "
-        "What takes long was left out: limpet run --behaviour 'chaos.*'"
+        f"\nThis was for {shown} of {every} bundled targets; all: limpet run --all; one: limpet run --target NAME\n"
+        "What takes long was left out; it is judged by: limpet run --behaviour 'chaos.*'"
     )
 
 

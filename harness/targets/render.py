@@ -37,6 +37,10 @@ class Member:
     drain: bool = False
     servers: tuple[Server, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.servers:  # who is no group is one server
+            object.__setattr__(self, "servers", (Server(self.host, self.port),))
+
 
 @dataclass(frozen=True)
 class Address:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -22,7 +23,8 @@ def target_like(bundled: str, tmp_path: Path) -> Path:
     file = directory / "target.toml"
     text = file.read_text()
     begin, end = text.index("[contract]") if "[contract]" in text else 0, text.index("[launch]")
-    file.write_text('name = "slow"\nprofile = "toy/sticky"\n' + text[end:] if begin or end else text)
+    text = re.sub(r"^\[fingerprint\]\n(?:.+\n)*", "", text[end:] if begin or end else text, flags=re.MULTILINE)
+    file.write_text('name = "slow"\nprofile = "toy/sticky"\n' + text)
     (directory / "profile.toml").write_text(PROFILE)
     return directory
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ground import Ground
 from limpet.harness.engine.timeline import Timeline
+from limpet.harness.network.site import LoopbackSite
 from limpet.harness.targets.load import load
 
+SITE = SimpleNamespace(clients=LoopbackSite.clients, proxies=(), lease=None)
 SLOW = """
 name = "slow"
 profile = "nginx/round-robin"
@@ -24,7 +27,7 @@ member = [{ listen = "127.0.0.1:2" }]
 def test_the_slot_is_lent_while_the_rate_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "target.toml").write_text(SLOW)
     timeline = Timeline(1)
-    ground = Ground(None, None, None, timeline, tmp_path, 1, None)  # type: ignore[arg-type]
+    ground = Ground(None, SITE, None, timeline, tmp_path, 1, None)  # type: ignore[arg-type]
     deployment = Deployment(load(tmp_path), ground, "slow")
     pacing, paced, other = threading.Event(), threading.Event(), threading.Event()
 

@@ -28,7 +28,10 @@ def test_limpets_version_is_never_given_to_the_product_that_it_plays(tmp_path: P
     assert (found.product, found.plays, found.emulation) == (REFERENCE, HUAWEI, True)
     ran = f"{REFERENCE} {found.version}"
     assert emulation_note(found) == f"Emulation of {HUAWEI} by {ran}: says nothing about {HUAWEI} itself."
-    assert Section(found, ()).subtitle == f"{ran} · profile huawei-elb/lb-cookie · emulation of {HUAWEI}"
+    assert (
+        Section(found, ()).subtitle
+        == f"{ran} · profile huawei-elb/lb-cookie · emulation of {HUAWEI} · network loopback"
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_the_product_itself_is_judged_without_a_note(tmp_path: Path, target: str
 def test_another_version_than_the_documentations_stands_in_the_head(tmp_path: Path, toy_lb: Path) -> None:
     found = info(tmp_path, str(toy_lb))
     told = "Toy 2.0.1 (judged by the documentation of 1.4)"
-    assert Section(found, ()).subtitle == f"{told} · profile toy/sticky"
+    assert Section(found, ()).subtitle == f"{told} · profile toy/sticky · network loopback"
     output = io.StringIO()
     handler = TerminalReport(Console(file=output, width=100), live=False)
     handler.handle(RunStarted("r", 1, "0.1", "now", (found,), 3, "limpet run"))

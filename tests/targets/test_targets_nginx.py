@@ -204,9 +204,13 @@ def test_only_the_consistent_hashes_are_consistent() -> None:
         "nginx-ip-hash": "ip_hash",
         "nginx-hash-source": "hash $remote_addr",
         "nginx-hash-source-consistent": "hash $remote_addr consistent",
+        "nginx-hash-source-forwarded": "hash $remote_addr consistent",
+        "nginx-hash-source-proxy": "hash $remote_addr consistent",
+        "nginx-hash-cookie-consistent": "hash $key_of_client consistent",
         "nginx-hash-header-consistent": "hash $http_x_session consistent",
         "nginx-hash-url-consistent": "hash $arg_sid consistent",
         "nginx-stream": "hash $remote_addr consistent",
+        "nginx-stream-udp": "hash $remote_addr consistent",
     }
 
 
