@@ -138,8 +138,11 @@ def use_binds(contract: Contract) -> bool:
 def unknown_may_stay_unknown(contract: Contract) -> bool:
     """Whether a balancer that knows the key no more may go on without binding it, as it may with an invented one."""
     application = contract.application
-    # A balancer that sets a cookie of its own, or writes into the application's, binds whoever it answers.
-    learned = contract.affinity == "app-cookie" and contract.cookie is None
+    # A balancer that sets a cookie of its own, or writes into the application's, binds whoever it answers; not where
+    # that cookie comes with the application's alone, which nobody sets again for a user who has one.
+    companion = contract.cookie.companion if contract.cookie is not None else None
+    own = contract.cookie is not None and (companion is None or not may(companion.issued, "with-application"))
+    learned = contract.affinity == "app-cookie" and not own
     learned = learned and (application is None or application.mark is None)
     # Of applications' cookies only where something is said of unknown values; else every failover would excuse it.
     said = contract.reaction.bad_cookie is not None if learned else contract.affinity in ("header", "url")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from limpet.harness.model.contract.stated import may
 from limpet.harness.model.oracle.bindings import Binding, Home
 from limpet.harness.model.oracle.exchanges import Exchange
-from limpet.harness.model.oracle.rules import NOT_PROMISED, Allowed, Rules
+from limpet.harness.model.oracle.rules import Allowed, Rules
 
 
 def chosen(exchange: Exchange, allowed: Allowed) -> frozenset[str]:
@@ -129,8 +129,7 @@ def _used(binding: Binding, exchange: Exchange, alone: Allowed, allowed: Allowed
         binding.reborn = min(binding.reborn, exchange.lab_begin)
     unsticky = rules.pool.view(exchange.begin, exchange.end).maybe_unsticky
     # Who promises to re-pin binds the key anew; where nobody says so, it may be unknown from then on.
-    unsaid = NOT_PROMISED in (rules.removed, rules.unhealthy, rules.draining)
-    unknown = rules.unknown_stays and not fresh and (ended or binding.free or (forgotten and unsaid))
+    unknown = rules.unknown_stays and not fresh and rules.dropped(binding, exchange)
     sure = exchange.certain and binding.granted and not unsticky and not unknown
     if exchange.backend in allowed.backends and sure:
         if rules.lifetime.surely_over(binding, exchange):

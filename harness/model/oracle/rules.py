@@ -277,11 +277,27 @@ class Rules:
 
     def ended(self, binding: Binding, exchange: Exchange) -> bool:
         """Whether the key may have been bound to nobody any more: by age, or because everybody's binding ended."""
+        return self._ended(binding, exchange, self._forgetting)
+
+    def dropped(self, binding: Binding, exchange: Exchange) -> bool:
+        """Whether nobody may know the key any more, without a promise that it is bound anew.
+
+        Not because another one went or came back: who spreads its keys over whoever is open knows them still.
+        """
+        if self._ended(binding, exchange, self._forgetting - (OPENNESS - {"add"})):
+            return True
+        return any(
+            name in loss.maybe and loss.reaction == NOT_PROMISED
+            for name, home in binding.homes.items()
+            for loss in self._losses(self.pool.view(home.since, exchange.end))
+        )
+
+    def _ended(self, binding: Binding, exchange: Exchange, verbs: frozenset[str]) -> bool:
         if binding.free or self.lifetime.maybe_over(binding, exchange):
             return True
         if self._crowding is not None and self._crowding.maybe_out(binding.key, exchange):
             return True
-        return bool(self.pool.view(binding.since, exchange.end).verbs & self._forgetting)
+        return bool(self.pool.view(binding.since, exchange.end).verbs & verbs)
 
 
 def _whole(view: View) -> bool:

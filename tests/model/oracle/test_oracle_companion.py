@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.history import Received, Sent
+from limpet.harness.model.history import Control, Received, Sent
+from limpet.harness.model.oracle import Oracle
 from limpet.harness.model.oracle.exchanges import Exchange, application_names, cookie_names, exchanges, issued_by
 
 CONTRACT = Contract.model_validate(
@@ -59,3 +60,38 @@ def test_what_is_handed_out_is_the_whole_without_shards_that_are_ended() -> None
     assert only.issued == () and only.dropped
     received = only.received
     assert received is not None and issued_by(received, CONTRACT) == ()
+
+
+def _after(issued: str, *what: Control) -> list[str]:
+    """The violations of a user whose old cookies lead to two backends after this."""
+    said = {"unhealthy": "repin", "bad_cookie": {"allowed": ["ignore", "replace"], "status": "inferred", "note": "n"}}
+    contract = Contract.model_validate(
+        {
+            "title": "t", "layer": 7, "affinity": "app-cookie", "application": {"name": "SHOP"}, "reaction": said,
+            "cookie": {"name": "PIN", "companion": {"issued": issued, "both_needed": True}},
+        }
+    )  # fmt: skip
+    both = (("Cookie", "SHOP=s; PIN=p"),)
+    given = (("Set-Cookie", "SHOP=s"), ("Set-Cookie", "PIN=p"))
+    records = [
+        Sent("r1", 1.0, "x", "c1", "127.128.0.1"),
+        Received("r1", 1.1, 200, "a", headers=given),
+        *what,
+        Sent("r2", 3.0, "x", "c2", "127.128.0.1", headers=both),
+        Received("r2", 3.1, 200, "b"),
+        Sent("r3", 4.0, "x", "c3", "127.128.0.1", headers=both),
+        Received("r3", 4.1, 200, "c"),
+    ]
+    return [str(each.kind) for each in Oracle(contract, ("a", "b", "c")).judge(records).violations]
+
+
+def test_who_is_forgotten_stays_so_where_the_cookie_comes_with_the_applications_alone() -> None:
+    restart = Control("restart", 2.0, 2.5)
+    assert _after("with-application", restart) == []
+    assert _after("every-response", restart) == ["moved"], "this balancer would have given out another cookie"
+
+
+@pytest.mark.parametrize("issued", ["with-application", "every-response"])
+def test_who_has_lost_his_backend_is_bound_anew_where_that_is_promised(issued: str) -> None:
+    # Nothing is said of backends that join, so the balancer may place everybody anew: it would know them still.
+    assert len(_after(issued, Control("kill", 2.0, 2.5, backend="a"))) == 1
