@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.history import Control, Received, Sent
+from limpet.harness.model.history import Control, Received, Record, Sent
 from limpet.harness.model.oracle import Oracle
 from limpet.harness.model.oracle.exchanges import Exchange, application_names, cookie_names, exchanges, issued_by
 
@@ -73,7 +73,7 @@ def _after(issued: str, *what: Control) -> list[str]:
     )  # fmt: skip
     both = (("Cookie", "SHOP=s; PIN=p"),)
     given = (("Set-Cookie", "SHOP=s"), ("Set-Cookie", "PIN=p"))
-    records = [
+    records: list[Record] = [
         Sent("r1", 1.0, "x", "c1", "127.128.0.1"),
         Received("r1", 1.1, 200, "a", headers=given),
         *what,
