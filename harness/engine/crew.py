@@ -3,6 +3,8 @@
 Each worker is a fork of this process with a `Lab` and a `Runner` of its own; what it has to tell comes over a socket.
 When that socket ends, however this process ended, the worker takes its lab apart; if it cannot, the kernel ends it and
 its keeper does the rest.
+
+What could not be decided beside everything else is played once more at the end, by itself: see `SecondLook`.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.ledger import Emit, Ledger
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.runner import HEALING
+from limpet.harness.engine.second_look import SecondLook
 from limpet.harness.engine.wires import WireMaker
-from limpet.harness.engine.worker import Done, Worker, Workplace, receive, work
+from limpet.harness.engine.worker import SLOTS, Done, Worker, Workplace, receive, work
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.events import Event, ScenarioFinished
 from limpet.harness.model.verdict import Result, Verdict
@@ -64,6 +67,7 @@ class Crew(Ledger):
         self._workers: list[Worker] = []
         self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._selector = selectors.DefaultSelector()
+        self._second = SecondLook(())
         self.waited = 0.0
 
     def start(self) -> None:
@@ -74,13 +78,9 @@ class Crew(Ledger):
                 self._told.put(ScenarioFinished(result_of(job, job.settled, job.reason)))
         todo = [job for job in self._jobs.values() if job.settled is None]
         parts = [part for part in split(todo, self._processes if _alone() else 1) if part]
-        for number, part in enumerate(parts, 1):
-            place = Workplace(
-                self._seed, tuple(part), self._out, f"w{number}", self._network, self._run, self._wires, self._soak
-            )
-            worker = self._fork(place) if _alone() else self._thread(place)
-            self._workers.append(worker)
-            self._selector.register(worker.channel, selectors.EVENT_READ, worker)
+        self._second = SecondLook(todo)
+        for part in parts:
+            self._hire(part)
 
     def result(self, key: str) -> Result:
         """The result of one job; delivers events while it waits.
@@ -111,6 +111,15 @@ class Crew(Ledger):
         self._selector.close()
         self._workers = []
 
+    def _hire(self, jobs: Sequence[Job], *, slots: int = SLOTS) -> None:
+        place = Workplace(
+            self._seed, tuple(jobs), self._out, f"w{len(self._workers) + 1}", self._network, self._run, self._wires,
+            self._soak, slots,
+        )  # fmt: skip
+        worker = self._fork(place) if _alone() else self._thread(place)
+        self._workers.append(worker)
+        self._selector.register(worker.channel, selectors.EVENT_READ, worker)
+
     def _fork(self, place: Workplace) -> Worker:
         ours, theirs = socket.socketpair()
         me = os.getpid()
@@ -139,6 +148,8 @@ class Crew(Ledger):
 
     def _listen(self, timeout: float | None) -> bool:
         """Takes what workers tell; whether any did."""
+        if not self._selector.get_map() and (undecided := self._second.begin()):
+            self._hire(undecided, slots=1)
         if not self._selector.get_map():
             if timeout is None:
                 raise HarnessFault("every worker has ended, and a result is missing")
@@ -152,14 +163,14 @@ class Crew(Ledger):
                 self._missing(worker)
             elif isinstance(message, Done):
                 self.waited += message.waited
-            else:
-                self._deliver(message)
+            elif (event := self._second.take(message)) is not None:
+                self._deliver(event)
         return bool(ready)
 
     def _missing(self, worker: Worker) -> None:
         """A worker that ended owes a result for each job it did not tell of."""
         for job in worker.place.jobs:
-            if job.key not in self._results:
+            if job.key not in self._results and not self._second.knows(job.key):
                 reason = f"the process that ran it ended unexpectedly ({worker.fate(_FAREWELL)})"
                 self._deliver(ScenarioFinished(result_of(job, Verdict.HARNESS_ERROR, reason)))
 

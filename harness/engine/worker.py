@@ -30,6 +30,9 @@ from limpet.harness.network.site import Name
 _PR_SET_PDEATHSIG = 1
 _LENGTH = struct.Struct("!I")
 
+SLOTS = 2
+"""Scenarios of one worker that send traffic at once: while one waits for an answer, the other one uses the core."""
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -43,6 +46,7 @@ class Workplace:
     run: str = ""
     wires: WireMaker | None = None
     soak: float = SOAK
+    slots: int = SLOTS
 
 
 @dataclass
@@ -142,9 +146,8 @@ def _run(place: Workplace, channel: socket.socket) -> None:
     gc.freeze()  # what the parent imported lives as long as the worker: no collection need look at it
     gc.set_threshold(20_000, 20, 20)
     loaded = list({id(job.loaded): job.loaded for job in place.jobs}.values())
-    # Two slots: while one scenario waits for the balancer's answer, the other one uses the core.
     with Lab(
-        place.seed, loaded, slots=2, network=place.network, run=place.run, wires=place.wires, soak=place.soak
+        place.seed, loaded, slots=place.slots, network=place.network, run=place.run, wires=place.wires, soak=place.soak
     ) as lab:
         runner = Runner(lab, place.jobs, place.out, lambda event: _tell(channel, event), name=place.name)
         threading.Thread(target=_watch, args=(channel, runner), daemon=True, name="limpet-crew").start()

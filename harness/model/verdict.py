@@ -123,7 +123,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``product`` is what really runs; ``plays`` is the product whose profile it is judged by, "" where that is the same
     one. ``emulation`` is set where it was set up to play that. Either way nothing is said about the product played.
     ``deviation`` is the entry of ``known-deviations.toml`` that names this row, whatever became of it. ``charted``: its
-    history is worth a picture even where nothing is wrong.
+    history is worth a picture even where nothing is wrong. ``at_first`` is what it was beside the other scenarios where
+    that decided nothing, so that it was played a second time by itself; "" where once was enough.
     """
 
     target: str
@@ -153,6 +154,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     detail: str = ""
     deviation: Deviation | None = None
     charted: bool = False
+    at_first: str = ""
 
     @property
     def name(self) -> str:

@@ -122,7 +122,7 @@ UNUSUAL = {"quoted", "spaced", "unspaced", "several-headers"}
     variants=tuple(WRITERS),
     certainty="a cookie that is overlooked every time is missed with a chance of 1 in 3 to the power of 12",
     error_rate=0.0,
-    budget=90,
+    budget=120,
     sees=0.32,
 )
 def test_parser(s: Scenario) -> None:

@@ -6,11 +6,13 @@ import importlib.util
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from limpet.harness.model.verdict import Result
 from limpet.harness.targets.load import names
 from limpet.reports.conformance import load as load_conformance
 
@@ -34,6 +36,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("run") / "out"
 
 
+def _results(out: Path) -> Sequence[Result]:
+    return load_conformance(out / "conformance.json").results
+
+
 @pytest.fixture(scope="module")
 def outcome(out: Path, log: list[str]) -> tuple[int, str, dict[str, dict[str, str]]]:
     result: tuple[int, str, dict[str, dict[str, str]]] = verdicts.run(INSTALLED, out)
@@ -41,6 +47,7 @@ def outcome(out: Path, log: list[str]) -> tuple[int, str, dict[str, dict[str, st
     log += [line for line in result[1].splitlines() if WORTH_SAYING.match(line)]
     matrix = json.loads((out / "matrix.json").read_text("utf-8"))
     log += verdicts.timing(matrix, verdicts.longest_waits(out / "conformance.json"))
+    log += [f"{each.key}: {each.verdict}: {each.reason}" for each in _results(out) if each.at_first]
     return result
 
 
@@ -107,7 +114,7 @@ def test_no_row_takes_more_requests_or_sees_less_than_its_behaviour_states(
 ) -> None:
     assert outcome[2]
     wrong: list[str] = []
-    for each in load_conformance(out / "conformance.json").results:
+    for each in _results(out):
         assert each.budget is not None and each.error_rate is not None
         if each.requests > each.budget:
             wrong.append(f"{each.key}: {each.requests} requests, at most {each.budget} are stated")
@@ -118,13 +125,12 @@ def test_no_row_takes_more_requests_or_sees_less_than_its_behaviour_states(
     assert not wrong, "\n".join(wrong)
 
 
-def test_nothing_is_undecided_anywhere(outcome: tuple[int, str, dict[str, dict[str, str]]]) -> None:
+def test_nothing_is_undecided_anywhere(out: Path, outcome: tuple[int, str, dict[str, dict[str, str]]]) -> None:
     undecided = {"inconclusive", "setup failed", "harness error"}
     found = [
-        f"{target} {name}: {verdict}"
-        for target, rows in outcome[2].items()
-        for name, verdict in rows.items()
-        if verdict in undecided
+        f"{each.key}: {each.verdict}: {each.reason}\n{each.detail}".strip()
+        for each in _results(out)
+        if each.verdict in undecided
     ]
     assert not found, "\n".join(found)
     assert outcome[0] == 0, outcome[1][-2000:]
