@@ -47,7 +47,7 @@ def outcome(out: Path, log: list[str]) -> tuple[int, str, dict[str, dict[str, st
     log += [line for line in result[1].splitlines() if WORTH_SAYING.match(line)]
     matrix = json.loads((out / "matrix.json").read_text("utf-8"))
     log += verdicts.timing(matrix, verdicts.longest_waits(out / "conformance.json"))
-    log += [f"{each.key}: {each.verdict}: {each.reason}" for each in _results(out) if each.at_first]
+    log += verdicts.played_again(out / "conformance.json")
     return result
 
 

@@ -67,6 +67,12 @@ def reasons(file: Path) -> Reasons:
     return found
 
 
+def played_again(file: Path) -> list[str]:
+    """One line for each row of a conformance.json that was undecided at first and played once more."""
+    return [f"{each.key}: {each.verdict}, at first {each.at_first}" for each in load_conformance(file).results
+            if each.at_first]  # fmt: skip
+
+
 def longest_waits(file: Path) -> dict[str, tuple[str, float]]:
     """Of each target in a conformance.json the scenario that waited longest, and for how many seconds."""
     found: dict[str, tuple[str, float]] = {}

@@ -62,6 +62,7 @@ def main() -> int:
     targets = arguments.target or [name for name in verdicts.names() if verdicts.installed(name)]
     lines: list[str] = []
     wrong: list[str] = []
+    twice: list[str] = []
     for number in range(arguments.runs):
         seed = random.SystemRandom().randrange(10**9)
         busy = arguments.busy if number % 2 else 0
@@ -75,6 +76,7 @@ def main() -> int:
         try:
             with tempfile.TemporaryDirectory() as folder:
                 code, output, seen = verdicts.run(targets, Path(folder) / "out", "--seed", str(seed), *only)
+                again = verdicts.played_again(Path(folder) / "out" / "conformance.json")
         finally:
             for loop in loops:
                 loop.terminate()
@@ -85,25 +87,27 @@ def main() -> int:
             for line in verdicts.differences(_meant(verdicts.expected().get(target, {}), globs), seen.get(target, {}))
         ]
         rows = sum(len(rows) for rows in seen.values())
-        line = f"| {number + 1} | {seed} | {busy} | {rows} | {len(found)} | {code} | {wall:.0f} |"
+        line = f"| {number + 1} | {seed} | {busy} | {rows} | {len(found)} | {len(again)} | {code} | {wall:.0f} |"
         print(line, flush=True)  # noqa: T201 - a tool for the terminal
-        for difference in found:
-            print("  " + difference, flush=True)  # noqa: T201
+        for said in (*found, *again):
+            print("  " + said, flush=True)  # noqa: T201
         if code and not found:
             print(output[-1500:])  # noqa: T201
         if code:
             found.append(f"seed {seed}: exit code {code}")
         lines.append(line)
         wrong += found
+        twice += again
     chosen = f", {' and '.join(f'`{glob}`' for glob in arguments.behaviour)} only" if arguments.behaviour else ""
     today = datetime.datetime.now(datetime.UTC).date()
     text = [
         "# Repeated runs", "",
         f"Written by `make repeat` on {today}, {os.cpu_count()} cores. Each run judges {len(targets)} bundled targets "
         f"with a seed of its own{chosen}; compared with `tests/expected`.", "",
-        "| run | seed | busy loops beside it | rows | rows with another verdict | exit code | seconds |",
-        "|---|---|---|---|---|---|---|", *lines, "",
+        "| run | seed | busy loops beside it | rows | rows with another verdict | played twice | exit code | seconds |",
+        "|---|---|---|---|---|---|---|---|", *lines, "",
         *(wrong or ["No row had another verdict in any run, none was undecided, and every run exited with 0."]),
+        *(["", "Played a second time, by themselves (docs/verdicts.md):", "", *(f"- {row}" for row in twice)] * bool(twice)),
     ]  # fmt: skip
     arguments.to.write_text("\n".join(text) + "\n")
     return 1 if wrong else 0
