@@ -107,7 +107,8 @@ def main() -> int:
         "| run | seed | busy loops beside it | rows | rows with another verdict | played twice | exit code | seconds |",
         "|---|---|---|---|---|---|---|---|", *lines, "",
         *(wrong or ["No row had another verdict in any run, none was undecided, and every run exited with 0."]),
-        *(["", "Played a second time, by themselves (docs/verdicts.md):", "", *(f"- {row}" for row in twice)] * bool(twice)),
+        *(["", "Played a second time, by themselves (docs/verdicts.md):", ""] if twice else []),
+        *(f"- {row}" for row in twice),
     ]  # fmt: skip
     arguments.to.write_text("\n".join(text) + "\n")
     return 1 if wrong else 0
