@@ -17,7 +17,7 @@ from limpet.harness.model.contract.stated import must
 from limpet.harness.model.cookies import Jar, parse_cookie_headers
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import Header
-from limpet.harness.model.oracle.exchanges import cookie_names, issued_by
+from limpet.harness.model.oracle.exchanges import ODD, cookie_names, issued_by
 
 LOST = 5.0
 """Seconds after which an answer in a datagram counts as lost."""
@@ -30,7 +30,8 @@ SET_COOKIE = "Limpet-Set-Cookie"
 class Manners:
     """What a plain request to this deployment looks like, and how long it may take (seconds).
 
-    ``patience`` goes around each request: it says who else may use the time of one that hangs.
+    ``patience`` goes around each request: it says who else may use the time of one that hangs. ``serves_all``: its
+    servers answer any method and path, as limpet's own do; of others nobody knows more than what is stated here.
     """
 
     path: str = "/"
@@ -39,6 +40,7 @@ class Manners:
     body: bytes | None = None
     timeout: float = 10.0
     app_mints: bool = False
+    serves_all: bool = True
     patience: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
@@ -234,6 +236,9 @@ class Client:
             stated |= dict(self._carrying.headers(own))
         if self._manners.app_mints and not own and SET_COOKIE not in stated and not self._knows_application():
             stated |= dict(self._wishes)
+        usual = (method, path.partition("?")[0]) == (self._manners.method, self._manners.path.partition("?")[0])
+        if not usual and not self._manners.serves_all:
+            note = note or ODD  # who answers is judged, and not whether
         with self._manners.patience():
             self.last = self._http.request(
                 method, self._carrying.path(path, own), headers=tuple(stated.items()), body=body, chunked=chunked,

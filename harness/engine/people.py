@@ -124,6 +124,7 @@ class People(ABC):
                 headers=tuple(plain.headers.items()),
                 body=plain.body.encode() or None,
                 app_mints=mints,
+                serves_all=self.system.loaded.target.backends.owner == "limpet",
                 patience=self._timeline.patience,
             ),
             identify=identify_by(self.system.loaded.target.backends),
@@ -243,7 +244,7 @@ class People(ABC):
             among: how many backends take new sessions (the n above), None for all members.
         """
         count = self.rng.randrange(among or self.n)
-        if not self.counts_connections:
+        if not self.counts_connections or not self._holds:
             for _ in range(count):
                 self.client(cookies=False, keep=False).visit()
             yield
@@ -260,6 +261,11 @@ class People(ABC):
         """Whether the balancer may look at open requests when it places a new one."""
         algorithm = self.contract.algorithm
         return algorithm is None or any("least" in each for each in algorithm.allowed)
+
+    @property
+    def _holds(self) -> bool:
+        """Whether a request can be kept open: no server but limpet's does so on demand, while a connection just stays."""
+        return self.system.loaded.target.backends.owner == "limpet" or self.system.endpoint.scheme in ("tcp", "udp")
 
     def _hold(self) -> _Closing:
         """A stranger's request that its backend holds; returns when a backend has it."""

@@ -13,6 +13,7 @@ from limpet.harness.targets.load import FILE
 
 MARK = "FILL IN"
 PROFILE = "profile.toml"
+_URL = re.compile(r"(https?|tcp|udp)://[A-Za-z0-9.\-_\[\]:]+(/[^\s\"\\\\]*)?")
 
 
 def draft(directory: Path, *, product: str = "mine", url: str = "") -> Path:
@@ -27,8 +28,10 @@ def draft(directory: Path, *, product: str = "mine", url: str = "") -> Path:
         The written ``target.toml``.
 
     Raises:
-        UsageFault: a file is already there, or cannot be written.
+        UsageFault: a file is already there, or cannot be written; or the URL is none.
     """
+    if url and not _URL.fullmatch(url):
+        raise UsageFault(f'"{url}" is no address of a balancer', where="--url", do="Give it as http://HOST:PORT.")
     word = _word(product) or "mine"
     name = _word(directory.resolve().name) or "my-balancer"
     target, profile = directory / FILE, directory / PROFILE
@@ -161,11 +164,74 @@ name = "SERVERID"                          # {mark}
 # added = "keep"
 # removed = "repin"
 
+# The sentences of your documentation and the checks that each stands for (`limpet behaviours` lists all there are).
+# Reports cite them; a check that no sentence names is not made. What is a comment above is promised nowhere, and the
+# checks of it come out as "not promised", whatever is named here.
 [[requirement]]
 id = "{identifier}-01"
 level = "must"
 profiles = ["sticky"]
 text = "Requests of one client reach one backend."
 sources = ["https://example.org/"]         # {mark}
-behaviours = ["affinity.holds", "affinity.holds-across-connections"]
+behaviours = [
+    "affinity.holds",
+    "affinity.holds-across-connections",
+    "affinity.holds-within-connection",
+    "affinity.holds-across-paths-and-methods",
+    "affinity.holds-under-concurrency",
+    "affinity.independent",
+]
+
+[[requirement]]
+id = "{identifier}-02"
+level = "must"
+profiles = ["sticky"]
+text = "The balancer's cookie says where a client belongs."
+sources = ["https://example.org/"]         # {mark}
+behaviours = [
+    "cookie.name",
+    "cookie.issued",
+    "invalidation.no-cookie",
+]
+
+[[requirement]]
+id = "{identifier}-03"
+level = "must"
+profiles = ["sticky"]
+text = "A client belongs to its backend for a time."
+sources = ["https://example.org/"]         # {mark}
+behaviours = [
+    "duration.default",
+    "duration.holds-until",
+    "duration.expires",
+    "duration.idle-restarts",
+    "duration.absolute-does-not-restart",
+    "duration.session-cookie",
+    "duration.kept-by",
+]
+
+[[requirement]]
+id = "{identifier}-04"
+level = "must"
+profiles = ["sticky"]
+text = "When a backend fails its clients get another one, and nobody else does."
+sources = ["https://example.org/"]         # {mark}
+behaviours = [
+    "failover.repins",
+    "failover.repins-once",
+    "failover.others-unmoved",
+    "failover.session-data",
+]
+
+[[requirement]]
+id = "{identifier}-05"
+level = "must"
+profiles = ["sticky"]
+text = "Backends come and go without disturbing who belongs to others."
+sources = ["https://example.org/"]         # {mark}
+behaviours = [
+    "membership.added-keeps",
+    "membership.removed-repins",
+    "membership.drain",
+]
 """

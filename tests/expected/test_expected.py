@@ -93,6 +93,19 @@ def test_what_is_not_checkable_is_so_for_the_reason_written_down(
     assert not lines, "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("real", "moved", "otherwise"),
+    [
+        # The one that waits cannot wait for the default of 20 minutes; the scope is a promise of the other profile's.
+        ("reference-real-idle", "reference-lb-cookie-idle", {"affinity.scope", "duration.default"}),
+        ("reference-real-absolute", "reference-lb-cookie-absolute-balancer", {"duration.default"}),
+    ],
+)
+def test_real_time_gives_the_verdicts_of_moved_time(real: str, moved: str, otherwise: set[str]) -> None:
+    written = verdicts.expected()
+    assert {line.partition(":")[0] for line in verdicts.differences(written[moved], written[real])} == otherwise
+
+
 def test_each_row_that_is_not_checkable_has_a_reason_and_no_other_row_has_one() -> None:
     written, why = verdicts.expected(), verdicts.expected_reasons()
     for target, rows in written.items():

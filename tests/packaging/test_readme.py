@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -186,6 +189,22 @@ def test_the_pytest_line_gives_the_same_verdicts() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "reference-lb-cookie-idle/reference/lb-cookie-idle/affinity.holds" in done.stdout
+
+
+def test_pytest_on_the_suites_judges_as_is_written_down(tmp_path: Path) -> None:
+    glob, target = "cookie.i*", "reference-lb-cookie-idle"
+    arguments = ["--limpet-target", target, "--limpet-behaviour", glob, "--limpet-out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "suites", "-q", *arguments],
+        cwd=ROOT, text=True, capture_output=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = tomllib.loads((ROOT / "tests" / "expected" / f"{target}.toml").read_text())["verdicts"]
+    wanted = {name: verdict for name, verdict in written.items() if fnmatch.fnmatchcase(name.partition("[")[0], glob)}
+    found = json.loads((tmp_path / "out" / "conformance.json").read_text())["results"]
+    assert len(wanted) > 2
+    names = [each["behaviour"] + (f"[{each['variant']}]" if each.get("variant") else "") for each in found]
+    assert dict(zip(names, (each["verdict"] for each in found), strict=True)) == wanted
 
 
 def test_commands_that_judge_are_told_apart_from_their_options() -> None:
