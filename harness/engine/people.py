@@ -264,7 +264,7 @@ class People(ABC):
 
     @property
     def _holds(self) -> bool:
-        """Whether a request can be kept open: no server but limpet's does so on demand, while a connection just stays."""
+        """Whether a request can be kept open: only limpet's servers do so on demand; a connection just stays."""
         return self.system.loaded.target.backends.owner == "limpet" or self.system.endpoint.scheme in ("tcp", "udp")
 
     def _hold(self) -> _Closing:
