@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from limpet.harness.model.history import Control, Received, Sent, encode, read
+from limpet.harness.model.history import Control, Received, Record, Sent, encode, read
 
-RECORDS = [
+RECORDS: list[Record] = [
     Sent("r1", 1.0, "ann", "c1", "127.128.0.1"),
     Received("r1", 1.1, 200, "a"),
     Control("kill", 2.0, 2.5, backend="a"),
