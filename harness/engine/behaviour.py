@@ -70,6 +70,7 @@ class Behaviour:
         foretells: from the target, the seed of its plan and how long a soak lasts, the faults that it will inflict, for
             people. On a balancer that limpet did not start it runs only after somebody said yes to them.
         charted: what it does is worth a picture in the report, whatever comes of it.
+        only_cited: no field of a contract states it: where no sentence of a documentation names it, it is observed.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Behaviour:
     lengthy: bool = False
     charted: bool = False
     foretells: Foretells | None = None
+    only_cited: bool = False
 
     @property
     def doc(self) -> str:
@@ -168,6 +170,7 @@ def behaviour(
     lengthy: bool = False,
     charted: bool = False,
     foretells: Foretells | None = None,
+    only_cited: bool = False,
 ) -> Callable[[F], F]:
     """Marks a test function as the check of one behaviour; see `Behaviour` for the arguments.
 
@@ -205,6 +208,7 @@ def behaviour(
             lengthy=lengthy,
             charted=charted,
             foretells=foretells,
+            only_cited=only_cited,
         )
         setattr(test, ATTRIBUTE, spec)
         return test

@@ -67,6 +67,7 @@ def run_job(
         cast=str(seed),
         variant=job.variant,
         exclusive=job.behaviour.own_deployment,
+        cited=bool(job.requirements),
     )
 
     def result(findings: Findings) -> Result:

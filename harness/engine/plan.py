@@ -67,7 +67,9 @@ class Job:
     @property
     def observed_only(self) -> bool:
         """Whether its result is shown and can fail nothing."""
-        return bool(self.requirements) and all(each.level == "observe" for each in self.requirements)
+        if not self.requirements:
+            return self.behaviour.only_cited
+        return all(each.level == "observe" for each in self.requirements)
 
 
 def plan(

@@ -40,6 +40,7 @@ class Scenario(Places):
         cast: whose personas play; the same in all scenarios of a run.
         variant: which variant of the behaviour runs, "" where there is one only.
         exclusive: whether the deployment is this scenario's own.
+        cited: whether a sentence of the documentation names this row, or only the contract's fields speak for it.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Scenario(Places):
         cast: str = "",
         variant: str = "",
         exclusive: bool = True,
+        cited: bool = True,
     ) -> None:
         self.system = system
+        self.cited = cited
         self.variant = variant
         self.rng = random.Random(seed)
         self.steps: list[Step] = []

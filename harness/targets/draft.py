@@ -191,7 +191,6 @@ sources = ["https://example.org/"]         # {mark}
 behaviours = [
     "cookie.name",
     "cookie.issued",
-    "invalidation.no-cookie",
 ]
 
 [[requirement]]

@@ -79,7 +79,7 @@ class Stream:
         if self._asks is None:
             return self._go()
         self.state = State.HELLO
-        return [SetDeadline(Wait.CONNECT)]
+        return [SetDeadline(Wait.IDLE)]
 
     def _hear(self, event: ClientData) -> list[Command]:
         self._early.append(event.data)

@@ -25,6 +25,7 @@ from limpet.reference_lb.core.messages import (
     ServerGone,
     SetDeadline,
     Started,
+    Wait,
 )
 from limpet.reference_lb.core.stream import Stream
 from limpet.reference_lb.parts.records import RequestHead
@@ -177,8 +178,9 @@ class TcpClient(asyncio.Protocol):
         opening = connect(self._site.loop, command.member, lambda: TcpBackend(self), self._connected)
         self._connecting = self._site.loop.create_task(opening)
 
-    def _set_deadline(self, _: SetDeadline) -> None:
-        self._timer.start(self._site.timeouts.connect)
+    def _set_deadline(self, command: SetDeadline) -> None:
+        timeouts = self._site.timeouts
+        self._timer.start(timeouts.connect if command.wait is Wait.CONNECT else timeouts.idle)
 
     def _send_server(self, command: SendServer) -> None:
         if self._server is not None:

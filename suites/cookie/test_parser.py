@@ -117,6 +117,7 @@ UNUSUAL = {"quoted", "spaced", "unspaced", "several-headers"}
 
 @behaviour(
     "cookie.parser",
+    only_cited=True,
     layers=(7,),
     affinities=("lb-cookie", "app-cookie"),
     variants=tuple(WRITERS),

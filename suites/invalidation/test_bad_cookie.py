@@ -250,6 +250,10 @@ def _words(s: Scenario) -> frozenset[str]:
     words: set[str] = set(stated.allowed)
     if s.variant in ("expired", "empty"):
         words.add("replace")  # made once and over, or as good as none: a session like any new one
+    if s.variant == "expired" and not s.cited:
+        words.add("ignore")  # who keeps a table may bind the value anew that its user has
+    if s.variant == "foreign" and not s.cited:
+        words |= {"ignore", "accept"}  # a copy of the deployment may share its key material
     return frozenset(words)
 
 

@@ -30,6 +30,7 @@ REPEATS = 3
 
 @behaviour(
     "invalidation.no-cookie",
+    only_cited=True,
     affinities=COOKIES,
     variants=("dropped", "disabled"),
     alone=True,

@@ -19,6 +19,7 @@ def _variants(contract: Contract) -> list[str]:
 
 @behaviour(
     "protocol.header",
+    only_cited=True,
     layers=(7,),
     affinities=("header",),
     variants=_variants,
@@ -85,6 +86,7 @@ def _invented(s: Scenario) -> None:
 
 @behaviour(
     "protocol.header-minted-by-backend",
+    only_cited=True,
     layers=(7,),
     affinities=("header",),
     fields=("header.minted",),

@@ -17,6 +17,7 @@ CERTAINTY = "one violation is enough; no luck of a right balancer can cause one"
 
 @behaviour(
     "protocol.http10",
+    only_cited=True,
     layers=(7,),
     variants=("close", "keep-alive"),
     certainty=CERTAINTY,
@@ -50,6 +51,7 @@ def _several_keys(contract: Contract) -> list[str]:
 
 @behaviour(
     "protocol.pipelining",
+    only_cited=True,
     layers=(7,),
     variants=_several_keys,
     certainty=CERTAINTY,
@@ -116,6 +118,7 @@ def _yes(stated: Stated[bool] | None) -> bool:
 
 @behaviour(
     "protocol.cors",
+    only_cited=True,
     layers=(7,),
     variants=_cors_variants,
     certainty=CERTAINTY,

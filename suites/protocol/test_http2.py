@@ -18,6 +18,7 @@ def _variants(contract: Contract) -> list[str]:
 
 @behaviour(
     "protocol.http2",
+    only_cited=True,
     layers=(7,),
     fields=("http2",),
     variants=_variants,

@@ -14,6 +14,7 @@ ROUNDS = 3
 
 @behaviour(
     "protocol.tls",
+    only_cited=True,
     layers=(7,),
     variants=("new-session", "resumed-session"),
     certainty="one violation is enough; no luck of a right balancer can cause one",

@@ -14,6 +14,7 @@ AGAIN = 4
 
 @behaviour(
     "protocol.tls-session-id",
+    only_cited=True,
     layers=(4,),
     affinities=("tls-session-id",),
     variants=("resumed", "nothing-offered", "newer-tls"),

@@ -50,7 +50,9 @@ def _converse(s: Scenario, user: Client, socket: WebSocket, home: str) -> None:
         s.expect(rest.endswith(f"message {number}"), Kind.WRONG_ANSWER, text, socket.opened)
 
 
-@behaviour("protocol.websocket", layers=(7,), certainty=CERTAINTY, error_rate=0.0, budget=100, sees=0.15)
+@behaviour(
+    "protocol.websocket", only_cited=True, layers=(7,), certainty=CERTAINTY, error_rate=0.0, budget=100, sees=0.15
+)
 def test_websocket(s: Scenario) -> None:
     """An upgrade to WebSocket goes to the pinned backend and stays there, and a reconnect returns to it."""
     _need_own_backends(s)
@@ -70,6 +72,7 @@ def test_websocket(s: Scenario) -> None:
 
 @behaviour(
     "protocol.long-poll-and-sse",
+    only_cited=True,
     layers=(7,),
     variants=("polling-then-upgrade", "event-stream"),
     certainty=CERTAINTY,

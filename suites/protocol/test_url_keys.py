@@ -42,6 +42,7 @@ def _variants(contract: Contract) -> list[str]:
 
 @behaviour(
     "protocol.url",
+    only_cited=True,
     layers=(7,),
     affinities=("url",),
     variants=_variants,

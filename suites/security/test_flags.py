@@ -31,6 +31,7 @@ def _unless_some(contract: Contract) -> str:
 
 @behaviour(
     "security.transport-flags",
+    only_cited=True,
     layers=(7,),
     affinities=("lb-cookie", "app-cookie"),
     variants=_flags,
@@ -79,6 +80,7 @@ def _attributes(contract: Contract, name: str) -> Attributes:
 
 @behaviour(
     "security.hot-spot",
+    only_cited=True,
     layers=(7,),
     affinities=("lb-cookie", "app-cookie", "header", "url"),
     error_rate=0.0,

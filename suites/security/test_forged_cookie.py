@@ -59,6 +59,7 @@ def _unless_opaque(contract: Contract) -> str:
 
 @behaviour(
     "security.forged-cookie",
+    only_cited=True,
     fields=("cookie.value", "reaction.bad_cookie", "cookie.name"),
     layers=(7,),
     affinities=("lb-cookie",),

@@ -20,6 +20,7 @@ def _unless_hidden(contract: Contract) -> str:
 
 @behaviour(
     "security.topology-leak",
+    only_cited=True,
     fields=("topology",),
     needs=("kill",),
     touches="backends",
@@ -119,6 +120,7 @@ FORMS = {
 
 @behaviour(
     "security.header-injection",
+    only_cited=True,
     layers=(7,),
     affinities=("lb-cookie", "app-cookie", "header", "url"),
     needs=("backend-history",),

@@ -16,6 +16,7 @@ NEWCOMERS = 6
 
 @behaviour(
     "security.table-flood",
+    only_cited=True,
     fields=("table.size", "table.full"),
     alone=True,
     waits=True,

@@ -99,3 +99,9 @@ def test_variants_are_jobs_of_their_own_and_globs_find_them() -> None:
     assert matches("failover.modes[hang]", jobs[1])
     assert not matches("failover.modes[hang]", jobs[0])
     assert [job.name for job in plan(load("reference-lb-cookie-idle"), [spec], ["*hang*"])] == ["failover.modes[hang]"]
+
+
+def test_what_only_a_documentation_can_promise_is_observed_where_none_is_cited(tmp_path: Path) -> None:
+    (job,) = plan(load(own(tmp_path)), [made("protocol.websocket", only_cited=True)])
+    assert job.settled is None
+    assert job.observed_only
