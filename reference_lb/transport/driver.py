@@ -48,6 +48,7 @@ class ExchangeDriver(ABC):
         self._server: BackendConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._timer = DeadlineTimer(site.loop, self._timed_out)
+        self._wait: Wait | None = None  # the timeout that is to run once all that happened at once is done
         self._server_writable = True
         self._writable = True
 
@@ -73,9 +74,11 @@ class ExchangeDriver(ABC):
         self._feed(event)
 
     def _feed(self, event: Event) -> None:
-        if self._exchange is not None:
-            for command in self._exchange.handle(event):
-                self.do[type(command)](self, command)
+        exchange = self._exchange
+        if exchange is not None:
+            do = self.do
+            for command in exchange.handle(event):
+                do[type(command)](self, command)
 
     def _timed_out(self) -> None:
         self._feed(Deadline(stalled=not self._server_writable))
@@ -137,11 +140,21 @@ class ExchangeDriver(ABC):
             link.release()
 
     def _set_deadline(self, command: SetDeadline) -> None:
-        timeouts, wait = self._site.timeouts, command.wait
-        if wait is Wait.RESPONSE:
-            self._timer.start(timeouts.response)
-        else:
-            self._timer.start(timeouts.connect if wait is Wait.CONNECT else timeouts.idle)
+        self._wait = command.wait
+
+    def _start_timer(self) -> None:
+        """Of all deadlines that were set at once the last one counts."""
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            timeouts = self._site.timeouts
+            if wait is Wait.RESPONSE:
+                self._timer.start(timeouts.response)
+            else:
+                self._timer.start(timeouts.connect if wait is Wait.CONNECT else timeouts.idle)
+
+    def _close_timer(self) -> None:
+        self._wait = None
+        self._timer.close()
 
     @abstractmethod
     def _send_client(self, command: SendClient) -> None: ...

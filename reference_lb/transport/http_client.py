@@ -16,6 +16,7 @@ from limpet.reference_lb.core.messages import (
     SendClient,
     Started,
     Tunnel,
+    Wait,
 )
 from limpet.reference_lb.core.replies import own_reply
 from limpet.reference_lb.parts.records import Refusal
@@ -80,7 +81,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
         self._incoming.clear()
         self._feed(ClientGone())
         self._exchange = None
-        self._timer.close()
+        self._close_timer()
 
     def pause_writing(self) -> None:
         """The client is slow: the backend waits."""
@@ -115,6 +116,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._close()
         else:
             self._pace()
+        self._start_timer()
 
     # -- events
 
@@ -173,7 +175,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._closing = True
         else:
             self._incoming += self._reader.go_on()
-            self._timer.start(self._site.timeouts.idle)
+            self._wait = Wait.IDLE
 
     def _abort(self, _: Abort) -> None:
         self._exchange = None
@@ -210,7 +212,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._reading = True
             self._transport.resume_reading()
         self._transport.write_eof()
-        self._timer.close()
+        self._close_timer()
         self._site.loop.call_later(_LINGER, self._transport.abort)
 
 
