@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limpet.reference_lb.parts.cookies import http_date, render, without
+from limpet.reference_lb.parts.cookies import date_line, render, without
 from limpet.reference_lb.parts.records import Framing, Headers, Member, RequestHead, ResponseHead, SetCookie
 
 _HOP_BY_HOP = frozenset(
@@ -77,7 +77,7 @@ class ForwardingHeaders:
         lines = [b"HTTP/1.1 %d %b" % (status, response.reason)]
         lines += [name + b": " + value for name, value in response.headers if name.lower() not in dropped]
         if status >= 200:
-            lines.append(b"Date: " + http_date(now).encode())
+            lines.append(date_line(now))
         lines += [b"Set-Cookie: " + render(cookie) for cookie in cookies]
         if framing is Framing.CHUNKED:
             lines.append(b"Transfer-Encoding: chunked")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
 from limpet.reference_lb.parts.protocols import BadKey, Parts, Unhealthy
 from limpet.reference_lb.parts.records import (
     Binding,
@@ -13,7 +15,6 @@ from limpet.reference_lb.parts.records import (
     Route,
     SetCookie,
     Why,
-    record,
 )
 
 NO_MEMBER = Refusal(503, "no healthy backend is available")
@@ -22,7 +23,7 @@ PIN_FAILED = Refusal(502, "the backend of this session failed")
 BAD_KEY = Refusal(400, "the session cookie is not valid")
 
 
-@record(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Case:
     """One decision to be made."""
 

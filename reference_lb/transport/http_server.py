@@ -11,6 +11,8 @@ from limpet.reference_lb.core.messages import Answer, ServerData, ServerEnd, Ser
 from limpet.reference_lb.parts.records import Framing, Headers, Member, ResponseHead
 from limpet.reference_lb.transport.upstream import Owner, Upstreams
 
+_REUSABLE = ServerEnd(reusable=True)
+
 
 class BackendConnection(asyncio.Protocol):
     """One connection to a member, for one exchange at a time."""
@@ -191,8 +193,8 @@ class BackendConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The response is complete; an interim one completes nothing."""
         if self._owner is not None and self._status >= 200:
-            reusable = self._between = self._parser.should_keep_alive()
-            self._owner.from_server(ServerEnd(reusable))
+            self._between = self._parser.should_keep_alive()
+            self._owner.from_server(_REUSABLE if self._between else ServerEnd())
 
     def _body_framing(self, status: int) -> Framing:
         if self._head_only or status < 200 or status in (204, 304):

@@ -44,7 +44,7 @@ class RequestReader:
         self._source = source
         self._connection = connection
         self._secure = secure
-        self._undecided = False  # whether what follows is HTTP
+        self.undecided = False  # whether what follows is HTTP
         self._tunnel = False
         self._behind = b""  # what came meanwhile
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -75,15 +75,13 @@ class RequestReader:
 
     def go_on(self) -> list[Incoming]:
         """The upgrade was declined: what follows are requests."""
-        if not self._undecided:
-            return []
-        self._undecided = False
+        self.undecided = False
         behind, self._behind = self._behind, b""
         return self.feed(behind) if behind else []
 
     def tunnel(self) -> bytes:
         """The upgrade was agreed to: what follows is the other protocol's. What came of it so far."""
-        self._undecided, self._tunnel = False, True
+        self.undecided, self._tunnel = False, True
         behind, self._behind = self._behind, b""
         return behind
 
@@ -91,14 +89,13 @@ class RequestReader:
         """The events of these bytes, in order."""
         if self._tunnel:
             return [ClientData(data)]
-        if self._undecided:
+        if self.undecided:
             self._behind += data
             return []
         whole = not (self._in_message or self._broken or self._closing) and data.endswith(b"\r\n\r\n")
-        if whole and self._known:
-            again = self._again(data)
-            if again is not None:
-                return again
+        again = self._again(data) if whole and self._known else None
+        if again is not None:
+            return again
         events: list[Incoming] = []
         self._events = events
         fed = data
@@ -136,7 +133,7 @@ class RequestReader:
             isinstance(first, Started)
             and first.request.method == b"GET"
             and first.request.keep_alive
-            and not self._undecided
+            and not self.undecided
             and len(fed) - cut <= _KNOWN_LIMIT
             and fed.find(b"\r\n\r\n") == len(fed) - 4
             and _PLAIN_LINE.match(fed[:cut])
@@ -146,22 +143,23 @@ class RequestReader:
     def _again(self, data: bytes) -> list[Incoming] | None:
         """The events of a plain request with the same header lines, byte for byte, as one that the parser has read.
 
-        Browsers and clients of APIs repeat them on a kept connection: what they mean does not change with the line above.
+        Browsers and clients of APIs repeat them on a kept connection. What they mean does not depend on the line above,
+        whose end they begin with.
         """
-        cut = data.find(b"\r\n")
-        if data[cut:] != self._known or cut > HEAD_LIMIT // 2:
+        known = self._known
+        if not data.endswith(known) or len(data) > HEAD_LIMIT:
             return None
-        line = _PLAIN_LINE.match(data[:cut])
+        line = _PLAIN_LINE.match(data, 0, len(data) - len(known))
         if line is None:
             return None
-        method, target = line.groups()
-        head = RequestHead(self._source, self._connection, method, target, self._known_headers.copy())
-        head.secure = self._secure
+        head = RequestHead(self._source, self._connection, line[1], line[2], self._known_headers.copy())
+        if self._secure:
+            head.secure = True
         return [Started(head), _END]
 
     def _waits(self) -> bool:
         """Whether a request in what is being fed asked for an upgrade."""
-        return self._undecided
+        return self.undecided
 
     def end(self) -> list[Incoming]:
         """The client sends no more."""
@@ -225,7 +223,7 @@ class RequestReader:
             self._break(*fault)
         else:
             head.pipelined = any(isinstance(each, Started) for each in self._events)
-            head.upgrade = self._undecided = self._wants_web_socket(head)
+            head.upgrade = self.undecided = self._wants_web_socket(head)
             self._events.append(Started(head))
 
     def _head(self) -> RequestHead:
