@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limpet.reference_lb.core.messages import ClientBroken, ClientEnd, Started
@@ -75,6 +75,7 @@ PIECES = st.one_of(
 )
 
 
+@settings(deadline=None)  # a slow machine is no fault
 @given(st.lists(PIECES, max_size=8), st.booleans())
 def test_repeated_header_lines_mean_what_they_meant(fed: list[bytes], secure: bool) -> None:
     one = read(RequestReader("127.0.0.1", 7, secure=secure), fed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limpet.reference_lb.core.messages import Answer, ServerData, ServerEnd
@@ -72,6 +72,7 @@ def cut(data: bytes, at: int) -> list[bytes]:
     return [piece for piece in (data[:at], data[at:]) if piece]
 
 
+@settings(deadline=None)  # a slow machine is no fault
 @given(st.lists(st.tuples(st.sampled_from(RESPONSES), st.integers(0, 90)), min_size=2, max_size=6))
 def test_each_response_is_read_as_on_a_new_connection(told: list[tuple[tuple[bool, bytes], int]]) -> None:
     kept = connection()
