@@ -50,6 +50,14 @@ _NOT_CONNECTED = {
 _SILENT = Refusal(504, "the backend did not answer in time")
 _SLOW_CLIENT = Refusal(408, "the request did not arrive in time")
 
+# Commands that say the same every time.
+_WHILE_CONNECTING = SetDeadline(Wait.CONNECT)
+_UNTIL_THE_RESPONSE = SetDeadline(Wait.RESPONSE)
+_WHILE_IDLE = SetDeadline(Wait.IDLE)
+_KEEP_SERVER = KeepServer()
+_GO_ON = Finish(close=False)
+_NOBODY: frozenset[str] = frozenset()
+
 
 class State(Enum):
     """Where an exchange stands."""
@@ -61,9 +69,26 @@ class State(Enum):
     TUNNEL = "passing bytes both ways"
     DONE = "done"
 
+    __hash__ = object.__hash__  # there is one object of each; Enum's own is a function of Python, at each look-up
+
 
 class Exchange:
     """Feed it events; do what the commands say, in order."""
+
+    __slots__ = (
+        "_asked",
+        "_body",
+        "_close",
+        "_framing",
+        "_parts",
+        "_request",
+        "_reused",
+        "_route",
+        "_size",
+        "_tried",
+        "request_ended",
+        "state",
+    )
 
     def __init__(self, parts: Parts) -> None:
         self.state = State.NEW
@@ -71,7 +96,8 @@ class Exchange:
         self._parts = parts
         self._request: RequestHead
         self._route: Route
-        self._tried: frozenset[str] = frozenset()
+        self._asked: Member  # whom the request is sent to
+        self._tried = _NOBODY
         self._body: list[bytes] | None = []  # what was received of it; None when too long to be sent again
         self._size = 0
         self._reused = False
@@ -86,10 +112,10 @@ class Exchange:
     # -- the way to a member
 
     def _start(self, event: Started) -> list[Command]:
-        self._request = event.request
-        event.request.peer = event.request.source
-        event.request.source = self._parts.client_address.of(event.request)
-        self._close = not event.request.keep_alive
+        request = self._request = event.request
+        request.peer = request.source
+        request.source = self._parts.client_address.of(request)
+        self._close = not request.keep_alive
         return self._go(fresh=False)
 
     def _go(self, *, fresh: bool) -> list[Command]:
@@ -97,18 +123,20 @@ class Exchange:
         if route.member is None:
             return self._reply(route.refusal or _LOST)
         route.member.in_flight += 1
+        self._asked = route.asked or route.member
         self.state = State.CONNECTING
-        return [SetDeadline(Wait.CONNECT), Open(route.asked or route.member, fresh)]
+        return [_WHILE_CONNECTING, Open(self._asked, fresh)]
 
     def _connected(self, event: Connected) -> list[Command]:
         self._reused = event.reused
         self.state = State.WAITING
-        head = self._parts.header_policy.request_head(self._request, self._asked)
-        body = self._body or []
-        data = b"".join((head, *(self._framed(piece) for piece in body), self._end_of_request()))
+        data = self._parts.header_policy.request_head(self._request, self._asked)
+        if self._body or self._request.chunked:
+            body = self._body or []
+            data = b"".join((data, *(self._framed(piece) for piece in body), self._end_of_request()))
         if self._size > REPLAY_LIMIT:
             self._body = None
-        return [SendServer(data), SetDeadline(Wait.RESPONSE)]
+        return [SendServer(data), _UNTIL_THE_RESPONSE]
 
     def _not_connected(self, event: NotConnected) -> list[Command]:
         if event.failure is Failure.REFUSED:
@@ -132,7 +160,7 @@ class Exchange:
             self._body = None
         elif self._body is not None:
             self._body.append(event.data)
-        return [SendServer(self._framed(event.data)), SetDeadline(Wait.RESPONSE)]
+        return [SendServer(self._framed(event.data)), _UNTIL_THE_RESPONSE]
 
     def _note_end(self, _: ClientEnd) -> list[Command]:
         self.request_ended = True
@@ -141,7 +169,7 @@ class Exchange:
     def _send_end(self, _: ClientEnd) -> list[Command]:
         self.request_ended = True
         end = self._end_of_request()
-        return [SendServer(end), SetDeadline(Wait.RESPONSE)] if end else [SetDeadline(Wait.RESPONSE)]
+        return [SendServer(end), _UNTIL_THE_RESPONSE] if end else [_UNTIL_THE_RESPONSE]
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunked else data
@@ -157,7 +185,7 @@ class Exchange:
         if self._reused and self._request.method in IDEMPOTENT and self._body is not None:
             # The backend closed a kept connection while the request was on its way: that says nothing about it.
             self.state = State.CONNECTING
-            return [SetDeadline(Wait.CONNECT), Open(self._asked, fresh=True)]
+            return [_WHILE_CONNECTING, Open(self._asked, fresh=True)]
         return self._failed(_LOST, sent=True)
 
     def _silence(self, event: Deadline) -> list[Command]:
@@ -187,20 +215,19 @@ class Exchange:
     # -- the response
 
     def _answer(self, event: Answer) -> list[Command]:
-        response = event.head
+        response, request, parts = event.head, self._request, self._parts
         if response.status < 200:
             return self._interim(response)
-        cookies = self._parts.router.answered(self._parts, self._request, self._route, response)
+        cookies = parts.router.answered(parts, request, self._route, response)
         if response.framing is Framing.CLOSE:
             response.framing = Framing.CHUNKED
-        if response.framing is Framing.CHUNKED and self._request.minor == 0:
+        if response.framing is Framing.CHUNKED and request.minor == 0:
             response.framing = Framing.CLOSE
         self._close = self._close or response.framing is Framing.CLOSE or not self.request_ended
         self._framing = response.framing
         self.state = State.ANSWERING
-        now = self._parts.clock.now()
-        head = self._parts.header_policy.response_head(self._request, response, cookies, now, self._close)
-        return [SendClient(head), SetDeadline(Wait.RESPONSE)]
+        head = parts.header_policy.response_head(request, response, cookies, parts.clock.now(), self._close)
+        return [SendClient(head), _UNTIL_THE_RESPONSE]
 
     def _interim(self, response: ResponseHead) -> list[Command]:
         if response.status == 101:
@@ -209,7 +236,7 @@ class Exchange:
             return []
         now = self._parts.clock.now()
         head = self._parts.header_policy.response_head(self._request, response, (), now, False)
-        return [SendClient(head), SetDeadline(Wait.RESPONSE)]
+        return [SendClient(head), _UNTIL_THE_RESPONSE]
 
     def _switch(self, response: ResponseHead) -> list[Command]:
         if not self._request.upgrade:  # so nobody asked for it
@@ -218,17 +245,17 @@ class Exchange:
         self.state = State.TUNNEL
         now = self._parts.clock.now()
         head = self._parts.header_policy.response_head(self._request, response, cookies, now, False)
-        return [SendClient(head), Tunnel(), SetDeadline(Wait.IDLE)]
+        return [SendClient(head), Tunnel(), _WHILE_IDLE]
 
     # -- the tunnel, until one of its ends is gone
 
     def _to_server(self, event: ClientData) -> list[Command]:
         self._parts.router.used(self._parts, self._request, self._route)
-        return [SendServer(event.data), SetDeadline(Wait.IDLE)]
+        return [SendServer(event.data), _WHILE_IDLE]
 
     def _to_client(self, event: ServerData) -> list[Command]:
         self._parts.router.used(self._parts, self._request, self._route)
-        return [SendClient(event.data), SetDeadline(Wait.IDLE)]
+        return [SendClient(event.data), _WHILE_IDLE]
 
     def _client_ended(self, _: ClientEnd) -> list[Command]:
         return [EndServer()]
@@ -244,14 +271,15 @@ class Exchange:
         data = event.data
         if self._framing is Framing.CHUNKED:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        return [SendClient(data), SetDeadline(Wait.RESPONSE)]
+        return [SendClient(data), _UNTIL_THE_RESPONSE]
 
     def _complete(self, event: ServerEnd) -> list[Command]:
         self._release()
         self.state = State.DONE
+        ended = self.request_ended
         commands: list[Command] = [SendClient(b"0\r\n\r\n")] if self._framing is Framing.CHUNKED else []
-        commands.append(KeepServer() if event.reusable and self.request_ended else CloseServer())
-        commands.append(Finish(self._close or not self.request_ended))
+        commands.append(_KEEP_SERVER if event.reusable and ended else CloseServer())
+        commands.append(_GO_ON if ended and not self._close else Finish(close=True))
         return commands
 
     # -- ends
@@ -266,13 +294,6 @@ class Exchange:
         self._release()
         self.state = State.DONE
         return [CloseServer()]
-
-    @property
-    def _asked(self) -> Member:
-        """Whom the request is sent to."""
-        asked = self._route.asked
-        assert asked is not None, "a route without a member is answered at once"
-        return asked
 
     def _release(self) -> None:
         assert self._route.member is not None

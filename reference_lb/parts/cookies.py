@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from limpet.reference_lb.parts.records import SetCookie
@@ -27,6 +27,16 @@ def http_date(instant: float) -> str:
     return _http_date(int(instant))
 
 
+@lru_cache(maxsize=256)
+def _date_line(second: int) -> bytes:
+    return b"Date: " + _http_date(second).encode()
+
+
+def date_line(instant: float) -> bytes:
+    """The Date header."""
+    return _date_line(int(instant))
+
+
 def pairs(header: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and value of each cookie in one Cookie header. Spaces around both and quotes around the value go."""
     for piece in header.split(b";"):
@@ -40,8 +50,25 @@ def pairs(header: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield name, value
 
 
+_REPEATED = 2048  # bytes of a Cookie header at the most: clients repeat theirs with every request
+
+
+def cookies_of(header: bytes) -> Iterable[tuple[bytes, bytes]]:
+    """The `pairs` of one Cookie header of a request."""
+    return _pairs(header) if len(header) <= _REPEATED else pairs(header)
+
+
+@lru_cache(maxsize=1024)
+def _pairs(header: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(pairs(header))
+
+
 def without(header: bytes, names: frozenset[bytes]) -> bytes | None:
     """The Cookie header without the cookies `names`, else byte for byte; None when nothing is left of it."""
+    return _known_without(header, names) if len(header) <= _REPEATED else _without(header, names)
+
+
+def _without(header: bytes, names: frozenset[bytes]) -> bytes | None:
     if not any(name in header for name in names):
         return header
     pieces = header.split(b";")
@@ -49,6 +76,9 @@ def without(header: bytes, names: frozenset[bytes]) -> bytes | None:
     if len(kept) == len(pieces):
         return header
     return b";".join(kept).strip(b" \t") or None
+
+
+_known_without = lru_cache(maxsize=1024)(_without)
 
 
 def render(cookie: SetCookie) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from limpet.reference_lb.parts.cookies import http_date, render, without
+from limpet.reference_lb.parts.cookies import date_line, render, without
 from limpet.reference_lb.parts.records import Framing, Headers, Member, RequestHead, ResponseHead, SetCookie
 
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
+_HOP_BY_HOP_AND_DATE = _HOP_BY_HOP | {b"date"}
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes]:
@@ -19,13 +20,6 @@ def _named_by_connection(headers: Headers) -> frozenset[bytes]:
         if len(name) == 10 and name.lower() == b"connection":
             named |= {option.strip(b" \t").lower() for option in value.split(b",")} - {b"", b"host", b"content-length"}
     return named
-
-
-def _lines(start: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    lines = [start]
-    lines += [name + b": " + value for name, value in headers]
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
 
 
 class ForwardingHeaders:
@@ -45,8 +39,8 @@ class ForwardingHeaders:
     def request_head(self, request: RequestHead, member: Member) -> bytes:
         """HTTP/1.1 towards the backend, kept alive."""
         dropped = _named_by_connection(request.headers)
-        headers: Headers = []
-        path, host = [], False  # `path`: the addresses the request came by
+        lines = [request.method + b" " + request.target + b" HTTP/1.1"]
+        path, host = b"", False  # `path`: the addresses the request came by
         for name, value in request.headers:
             lowered = name.lower()
             if lowered in dropped:
@@ -54,39 +48,44 @@ class ForwardingHeaders:
             if lowered == b"cookie":
                 kept = self.cookie_header(value)
                 if kept is not None:
-                    headers.append((name, kept))
+                    lines.append(name + b": " + kept)
                 continue
             if lowered == b"x-forwarded-for":
-                path.append(value)
+                path += value + b", "
                 continue
             host = host or lowered == b"host"
-            headers.append((name, value))
+            lines.append(name + b": " + value)
         if not host:
-            headers.insert(0, (b"Host", f"{member.host}:{member.port}".encode()))
-        headers.append((b"X-Forwarded-For", b", ".join((*path, (request.peer or request.source).encode()))))
+            lines.insert(1, b"Host: %b:%d" % (member.host.encode(), member.port))
+        lines.append(b"X-Forwarded-For: %b%b" % (path, (request.peer or request.source).encode()))
         if request.upgrade:
-            headers += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+            lines += (b"Connection: Upgrade", b"Upgrade: websocket")
         if request.chunked:
-            headers.append((b"Transfer-Encoding", b"chunked"))
-        return _lines(request.method + b" " + request.target + b" HTTP/1.1", headers)
+            lines.append(b"Transfer-Encoding: chunked")
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)
 
     def response_head(
         self, request: RequestHead, response: ResponseHead, cookies: Sequence[SetCookie], now: float, close: bool
     ) -> bytes:
         """HTTP/1.1 towards the client; Date is the affinity clock's."""
-        dropped = _named_by_connection(response.headers) | {b"date"}
-        if response.framing in (Framing.CHUNKED, Framing.CLOSE):
+        status, framing = response.status, response.framing
+        dropped = _named_by_connection(response.headers)
+        dropped = _HOP_BY_HOP_AND_DATE if dropped is _HOP_BY_HOP else dropped | _HOP_BY_HOP_AND_DATE
+        if framing is Framing.CHUNKED or framing is Framing.CLOSE:
             dropped |= {b"content-length"}
-        headers = [(name, value) for name, value in response.headers if name.lower() not in dropped]
-        if response.status >= 200:
-            headers.append((b"Date", http_date(now).encode()))
-        headers += [(b"Set-Cookie", render(cookie)) for cookie in cookies]
-        if response.framing is Framing.CHUNKED:
-            headers.append((b"Transfer-Encoding", b"chunked"))
-        if response.status == 101:
-            headers += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        lines = [b"HTTP/1.1 %d %b" % (status, response.reason)]
+        lines += [name + b": " + value for name, value in response.headers if name.lower() not in dropped]
+        if status >= 200:
+            lines.append(date_line(now))
+        lines += [b"Set-Cookie: " + render(cookie) for cookie in cookies]
+        if framing is Framing.CHUNKED:
+            lines.append(b"Transfer-Encoding: chunked")
+        if status == 101:
+            lines += (b"Connection: Upgrade", b"Upgrade: websocket")
         elif close:
-            headers.append((b"Connection", b"close"))
-        elif request.minor == 0 and response.status >= 200:
-            headers.append((b"Connection", b"keep-alive"))
-        return _lines(b"HTTP/1.1 %d %s" % (response.status, response.reason), headers)
+            lines.append(b"Connection: close")
+        elif request.minor == 0 and status >= 200:
+            lines.append(b"Connection: keep-alive")
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)

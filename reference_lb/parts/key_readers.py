@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from limpet.reference_lb.parts.cookies import ends_cookie, pairs
+from limpet.reference_lb.parts.cookies import cookies_of, ends_cookie, pairs
 from limpet.reference_lb.parts.protocols import Clock
 from limpet.reference_lb.parts.records import Issued, RequestHead, ResponseHead
 
@@ -70,11 +70,13 @@ class CookieKey(NoKey):
 
     def read(self, request: RequestHead) -> Sequence[str]:
         """Every value, duplicates too: the router takes the first one that is live."""
+        names = self._names
         return [
             value.decode("latin-1")
-            for header in request.values(b"cookie")
-            for name, value in pairs(header)
-            if self.matches(name)
+            for field, line in request.headers
+            if len(field) == 6 and field.lower() == b"cookie"
+            for name, value in cookies_of(line)
+            if name in names
         ]
 
     def source(self, request: RequestHead) -> str:

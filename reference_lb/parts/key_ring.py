@@ -6,6 +6,7 @@ import binascii
 import os
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,6 +20,9 @@ _TAG = 16
 _BLOCK = 64  # plain texts are filled up, so that a value's length does not tell which member it names
 _LONGEST = 4096
 KEPT_KEYS = 8
+_REMEMBERED = 4096
+"""Values whose meaning a ring remembers. What follows from it, expiry above all, is judged at each use."""
+_REMEMBERED_LONGEST = 512
 
 AESGCM(bytes(32))  # the first one loads the library's provider; at import, so that a fork server pays for it once
 
@@ -35,6 +39,7 @@ class KeyRing:
         self._longest = longest
         self._keys = keys or (os.urandom(32),)
         self._ciphers = [AESGCM(key) for key in self._keys]
+        self._read = lru_cache(_REMEMBERED)(self._decrypt)
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -59,7 +64,12 @@ class KeyRing:
 
     def decrypt(self, value: str) -> Binding | None:
         """The binding; None when no key of the ring made this value."""
-        if len(value) > self._longest or not value.isascii():
+        if len(value) > self._longest:
+            return None
+        return self._read(value) if len(value) <= _REMEMBERED_LONGEST else self._decrypt(value)
+
+    def _decrypt(self, value: str) -> Binding | None:
+        if not value.isascii():
             return None
         text = value.encode()
         try:

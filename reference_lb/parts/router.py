@@ -23,7 +23,7 @@ PIN_FAILED = Refusal(502, "the backend of this session failed")
 BAD_KEY = Refusal(400, "the session cookie is not valid")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Case:
     """One decision to be made."""
 

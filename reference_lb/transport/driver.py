@@ -33,6 +33,9 @@ from limpet.reference_lb.transport.upstream import connect
 Do = Mapping[type, Callable[[Any, Any], None]]
 
 
+_REUSED = Connected(reused=True)
+
+
 class ExchangeDriver(ABC):
     """One exchange at a time. Subclasses read from the client and send to it.
 
@@ -48,6 +51,7 @@ class ExchangeDriver(ABC):
         self._server: BackendConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._timer = DeadlineTimer(site.loop, self._timed_out)
+        self._wait: Wait | None = None  # the timeout that is to run once all that happened at once is done
         self._server_writable = True
         self._writable = True
 
@@ -55,7 +59,13 @@ class ExchangeDriver(ABC):
 
     def from_server(self, event: Event) -> None:
         """An event of the current exchange."""
-        self._feed(event)
+        exchange = self._exchange
+        if exchange is not None:
+            do = self.do
+            for command in exchange.handle(event):
+                do[type(command)](self, command)
+
+    _feed = from_server  # an event is done with in the same way whoever tells of it
 
     def server_writable(self, writable: bool) -> None:
         """The backend's connection takes bytes, or does not."""
@@ -71,11 +81,6 @@ class ExchangeDriver(ABC):
         self._exchange = Exchange(self._site.parts)
         self._head_only = event.request.method == b"HEAD"
         self._feed(event)
-
-    def _feed(self, event: Event) -> None:
-        if self._exchange is not None:
-            for command in self._exchange.handle(event):
-                self.do[type(command)](self, command)
 
     def _timed_out(self) -> None:
         self._feed(Deadline(stalled=not self._server_writable))
@@ -99,11 +104,12 @@ class ExchangeDriver(ABC):
 
     def _open(self, command: Open) -> None:
         member, site = command.member, self._site
-        self._detach()
+        if self._server is not None or self._connecting is not None:
+            self._detach()
         link = None if command.fresh else site.upstreams.take(member)
         if isinstance(link, BackendConnection):
             self._attach(link)
-            self._feed(Connected(reused=True))
+            self._feed(_REUSED)
             return
         opening = connect(site.loop, member, lambda: BackendConnection(member, site.upstreams), self._connected)
         self._connecting = site.loop.create_task(opening)
@@ -131,17 +137,27 @@ class ExchangeDriver(ABC):
         link, self._server = self._server, None
         if link is None:
             return
-        if self._site.parts.pool.find(link.member.group or link.member.id) is None:
+        member = link.member
+        if self._site.parts.pool.find(member.group or member.id) is None:
             link.close()
         else:
             link.release()
 
     def _set_deadline(self, command: SetDeadline) -> None:
-        timeouts, wait = self._site.timeouts, command.wait
+        self._wait = command.wait
+
+    def _start_timer(self, wait: Wait) -> None:
+        """Of all deadlines that were set at once the last one counts."""
+        self._wait = None
+        timeouts = self._site.timeouts
         if wait is Wait.RESPONSE:
             self._timer.start(timeouts.response)
         else:
             self._timer.start(timeouts.connect if wait is Wait.CONNECT else timeouts.idle)
+
+    def _close_timer(self) -> None:
+        self._wait = None
+        self._timer.close()
 
     @abstractmethod
     def _send_client(self, command: SendClient) -> None: ...

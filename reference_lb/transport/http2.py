@@ -231,7 +231,7 @@ class Http2Stream(ExchangeDriver):
         self._out.clear()
         self._feed(ClientGone())
         self._exchange = None
-        self._timer.close()
+        self._close_timer()
         self._acknowledge(stream=False)
         self._client.over(self)
 
@@ -245,6 +245,8 @@ class Http2Stream(ExchangeDriver):
 
     def flush(self) -> None:
         """Send what may be sent, and take in more where that can be passed on."""
+        if self._wait is not None:
+            self._start_timer(self._wait)
         if self._exchange is None or (self._server is not None and self._server_writable):
             self._acknowledge(stream=not self._all_read)
         self.push()
@@ -309,11 +311,11 @@ class Http2Stream(ExchangeDriver):
     def _finish(self, _: Finish) -> None:
         self._exchange = None
         self._complete = True
-        self._timer.close()
+        self._close_timer()
 
     def _abort(self, _: Abort) -> None:
         self._exchange = None
-        self._timer.close()
+        self._close_timer()
         self._out.clear()
         self._acknowledge(stream=False)
         if self.id in self._client.streams:

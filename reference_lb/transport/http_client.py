@@ -16,6 +16,7 @@ from limpet.reference_lb.core.messages import (
     SendClient,
     Started,
     Tunnel,
+    Wait,
 )
 from limpet.reference_lb.core.replies import own_reply
 from limpet.reference_lb.parts.records import Refusal
@@ -80,7 +81,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
         self._incoming.clear()
         self._feed(ClientGone())
         self._exchange = None
-        self._timer.close()
+        self._close_timer()
 
     def pause_writing(self) -> None:
         """The client is slow: the backend waits."""
@@ -107,7 +108,8 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
 
     def flush(self) -> None:
         """Serve what is waiting, then send everything that came of it at once."""
-        self._pump()
+        if self._incoming or self._ended:
+            self._pump()
         if self._out:
             data, self._out = self._out, []
             self._transport.write(data[0] if len(data) == 1 else b"".join(data))
@@ -115,15 +117,18 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._close()
         else:
             self._pace()
+        if self._wait is not None:
+            self._start_timer(self._wait)
 
     # -- events
 
     def _pump(self) -> None:
         """Hand over what the client sent. A request waits until the one before it is done."""
-        while self._incoming and not self._closing:
-            event = self._incoming[0]
+        incoming = self._incoming
+        while incoming and not self._closing:
+            event = incoming[0]
             if self._exchange is None:
-                self._incoming.popleft()
+                incoming.popleft()
                 if isinstance(event, Started):
                     self._early = 0
                     self._begin(event)
@@ -134,11 +139,11 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             elif isinstance(event, Started) or (isinstance(event, ClientBroken) and self._exchange.request_ended):
                 break
             else:
-                self._incoming.popleft()
+                incoming.popleft()
                 if self._server is None and isinstance(event, ClientData):
                     self._early += len(event.data)
                 self._feed(event)
-        if self._ended and self._exchange is None and not self._incoming:
+        if self._ended and self._exchange is None and not incoming:
             self._closing = True
 
     def _timed_out(self) -> None:
@@ -150,7 +155,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
 
     def _attach(self, link: BackendConnection) -> None:
         self._early = 0
-        super()._attach(link)
+        ExchangeDriver._attach(self, link)
 
     # -- commands
 
@@ -172,8 +177,9 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
         if command.close:
             self._closing = True
         else:
-            self._incoming += self._reader.go_on()
-            self._timer.start(self._site.timeouts.idle)
+            if self._reader.undecided:
+                self._incoming += self._reader.go_on()
+            self._wait = Wait.IDLE
 
     def _abort(self, _: Abort) -> None:
         self._exchange = None
@@ -187,9 +193,12 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
         """Read from the client only what can be handed over."""
         if self._ended:
             return
-        waiting = self._exchange is not None and bool(self._incoming)
-        early = max(self._early, self._reader.behind)
-        wanted = self._server_writable and not waiting and early <= _EARLY_BODY
+        wanted = (
+            self._server_writable
+            and not (self._incoming and self._exchange is not None)
+            and self._early <= _EARLY_BODY
+            and self._reader.behind <= _EARLY_BODY
+        )
         if wanted != self._reading and not self._transport.is_closing():
             self._reading = wanted
             if wanted:
@@ -210,7 +219,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._reading = True
             self._transport.resume_reading()
         self._transport.write_eof()
-        self._timer.close()
+        self._close_timer()
         self._site.loop.call_later(_LINGER, self._transport.abort)
 
 

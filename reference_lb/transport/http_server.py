@@ -11,6 +11,8 @@ from limpet.reference_lb.core.messages import Answer, ServerData, ServerEnd, Ser
 from limpet.reference_lb.parts.records import Framing, Headers, Member, ResponseHead
 from limpet.reference_lb.transport.upstream import Owner, Upstreams
 
+_REUSABLE = ServerEnd(reusable=True)
+
 
 class BackendConnection(asyncio.Protocol):
     """One connection to a member, for one exchange at a time."""
@@ -22,6 +24,8 @@ class BackendConnection(asyncio.Protocol):
         self._owner: Owner | None = None
         self._transport: asyncio.Transport
         self._parser: Any = None
+        self._between = False  # the parser has read a response to its end, and nothing behind it
+        self._paused = False
         self._head_only = False
         self._reason = b""
         self._headers: Headers = []
@@ -35,7 +39,9 @@ class BackendConnection(asyncio.Protocol):
         """Work for `owner`; `head_only`: the request is a HEAD, its response has no body."""
         self._owner = owner
         self._head_only = head_only
-        self._parser = httptools.HttpResponseParser(self)
+        if not self._between:
+            self._parser = httptools.HttpResponseParser(self)
+        self._between = False
 
     def send(self, data: bytes) -> None:
         """Send bytes of the request."""
@@ -43,8 +49,9 @@ class BackendConnection(asyncio.Protocol):
 
     def release(self) -> None:
         """The exchange is complete: wait for another one."""
-        self._owner = self._parser = None
-        self.reading(True)
+        self._owner = None
+        if self._paused:
+            self.reading(True)
         self._upstreams.keep(self.member, self)
 
     def tunnel(self) -> None:
@@ -75,6 +82,7 @@ class BackendConnection(asyncio.Protocol):
         """Whether the client takes bytes at the moment."""
         if self._transport.is_closing():
             return
+        self._paused = not wanted
         if wanted:
             self._transport.resume_reading()
         else:
@@ -111,6 +119,7 @@ class BackendConnection(asyncio.Protocol):
             elif upgrade.args[0] < len(data):
                 owner.from_server(ServerData(data[upgrade.args[0] :]))
         except httptools.HttpParserError:
+            self._between = False
             if self._owner is owner:
                 self._fail()
 
@@ -152,6 +161,7 @@ class BackendConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A response begins."""
+        self._between = False
         self._reason, self._headers, self._status = b"", [], 0
         self._framing = Framing.NONE
 
@@ -183,17 +193,18 @@ class BackendConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The response is complete; an interim one completes nothing."""
         if self._owner is not None and self._status >= 200:
-            self._owner.from_server(ServerEnd(reusable=self._parser.should_keep_alive()))
+            self._between = self._parser.should_keep_alive()
+            self._owner.from_server(_REUSABLE if self._between else ServerEnd())
 
     def _body_framing(self, status: int) -> Framing:
         if self._head_only or status < 200 or status in (204, 304):
             return Framing.NONE
         framing = Framing.CLOSE
         for name, value in self._headers:
-            lowered = name.lower()
-            if lowered == b"transfer-encoding":
+            size = len(name)
+            if size == 17 and name.lower() == b"transfer-encoding":
                 return Framing.CHUNKED if value.lower().endswith(b"chunked") else Framing.CLOSE
-            if lowered == b"content-length":
+            if size == 14 and name.lower() == b"content-length":
                 framing = Framing.LENGTH
         return framing
 

@@ -15,6 +15,10 @@ _HEAD_TOO_LARGE = "the request's header fields are too large"
 _FRAMING_TOO_LARGE = "the request's chunk extensions or trailer fields are too large"
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*\Z")  # RFC 3986 section 3.2, without user information
 
+_PLAIN_LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*) HTTP/1\.1\Z")
+_KNOWN_LIMIT = 8192  # bytes of header lines that a connection remembers
+_END = ClientEnd()
+
 Incoming = Started | ClientData | ClientEnd | ClientBroken
 
 
@@ -40,7 +44,7 @@ class RequestReader:
         self._source = source
         self._connection = connection
         self._secure = secure
-        self._undecided = False  # whether what follows is HTTP
+        self.undecided = False  # whether what follows is HTTP
         self._tunnel = False
         self._behind = b""  # what came meanwhile
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -56,6 +60,8 @@ class RequestReader:
         self._framing = 0  # bytes fed since, of chunk extensions and trailers, which the parser may keep
         self._url = b""
         self._headers: Headers = []
+        self._known = b""  # header lines of a request without a body, as they came, and what the parser made of them
+        self._known_headers: Headers = []
 
     @property
     def unfinished(self) -> bool:
@@ -69,15 +75,13 @@ class RequestReader:
 
     def go_on(self) -> list[Incoming]:
         """The upgrade was declined: what follows are requests."""
-        if not self._undecided:
-            return []
-        self._undecided = False
+        self.undecided = False
         behind, self._behind = self._behind, b""
         return self.feed(behind) if behind else []
 
     def tunnel(self) -> bytes:
         """The upgrade was agreed to: what follows is the other protocol's. What came of it so far."""
-        self._undecided, self._tunnel = False, True
+        self.undecided, self._tunnel = False, True
         behind, self._behind = self._behind, b""
         return behind
 
@@ -85,9 +89,13 @@ class RequestReader:
         """The events of these bytes, in order."""
         if self._tunnel:
             return [ClientData(data)]
-        if self._undecided:
+        if self.undecided:
             self._behind += data
             return []
+        whole = not (self._in_message or self._broken or self._closing) and data.endswith(b"\r\n\r\n")
+        again = self._again(data) if whole and self._known else None
+        if again is not None:
+            return again
         events: list[Incoming] = []
         self._events = events
         fed = data
@@ -111,11 +119,47 @@ class RequestReader:
             self._note_unfinished(fed)
         elif self._in_message and not self._broken:
             self._note_framing(fed)
+        elif whole and len(events) == 2:
+            self._learn(fed, events[0])
         return events
+
+    def _learn(self, fed: bytes, first: Incoming) -> None:
+        """Remember the header lines, where what was fed is one plain request, complete and without a body.
+
+        Of GET only, which alone can ask for a WebSocket: lines that do not are harmless below any line.
+        """
+        cut = fed.find(b"\r\n")
+        if (
+            isinstance(first, Started)
+            and first.request.method == b"GET"
+            and first.request.keep_alive
+            and not self.undecided
+            and len(fed) - cut <= _KNOWN_LIMIT
+            and fed.find(b"\r\n\r\n") == len(fed) - 4
+            and _PLAIN_LINE.match(fed[:cut])
+        ):
+            self._known, self._known_headers = fed[cut:], self._headers.copy()
+
+    def _again(self, data: bytes) -> list[Incoming] | None:
+        """The events of a plain request with the same header lines, byte for byte, as one that the parser has read.
+
+        Browsers and clients of APIs repeat them on a kept connection. What they mean does not depend on the line above,
+        whose end they begin with.
+        """
+        known = self._known
+        if not data.endswith(known) or len(data) > HEAD_LIMIT:
+            return None
+        line = _PLAIN_LINE.match(data, 0, len(data) - len(known))
+        if line is None:
+            return None
+        head = RequestHead(self._source, self._connection, line[1], line[2], self._known_headers.copy())
+        if self._secure:
+            head.secure = True
+        return [Started(head), _END]
 
     def _waits(self) -> bool:
         """Whether a request in what is being fed asked for an upgrade."""
-        return self._undecided
+        return self.undecided
 
     def end(self) -> list[Incoming]:
         """The client sends no more."""
@@ -179,20 +223,15 @@ class RequestReader:
             self._break(*fault)
         else:
             head.pipelined = any(isinstance(each, Started) for each in self._events)
-            head.upgrade = self._undecided = self._wants_web_socket(head)
+            head.upgrade = self.undecided = self._wants_web_socket(head)
             self._events.append(Started(head))
 
     def _head(self) -> RequestHead:
-        head = RequestHead(
-            source=self._source,
-            connection=self._connection,
-            method=self._parser.get_method(),
-            target=self._url,
-            headers=self._headers,
-            minor=0 if self._parser.get_http_version() == "1.0" else 1,
-            keep_alive=self._parser.should_keep_alive(),
-            secure=self._secure,
-        )
+        parser = self._parser
+        head = RequestHead(self._source, self._connection, parser.get_method(), self._url, self._headers)
+        head.minor = 0 if parser.get_http_version() == "1.0" else 1
+        head.keep_alive = parser.should_keep_alive()
+        head.secure = self._secure
         for name, value in self._headers:
             size = len(name)
             if size == 14 and name.lower() == b"content-length":
@@ -236,4 +275,4 @@ class RequestReader:
         self._in_message = False
         self._in_head = True
         if not self._broken:
-            self._events.append(ClientEnd())
+            self._events.append(_END)

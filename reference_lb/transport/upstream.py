@@ -47,7 +47,7 @@ class Upstreams:
     """Connections by member. Of idle ones the last one kept is the first one used again."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, idle: float) -> None:
-        self._loop = loop
+        self._now = loop.time
         self._idle = idle
         self._kept: dict[str, list[IdleLink]] = {}
         self._open: dict[str, set[OpenLink]] = {}
@@ -74,18 +74,20 @@ class Upstreams:
         kept = self._kept.get(member.id)
         while kept:
             link = kept.pop()
-            if self._loop.time() - link.idle_since < self._idle:
+            if self._now() - link.idle_since < self._idle:
                 return link
             link.close()
         return None
 
     def keep(self, member: Member, link: IdleLink) -> None:
         """Keep it for later, or close it when there are enough."""
-        kept = self._kept.setdefault(member.id, [])
+        kept = self._kept.get(member.id)
+        if kept is None:
+            kept = self._kept[member.id] = []
         if len(kept) >= _KEPT:
             link.close()
             return
-        link.idle_since = self._loop.time()
+        link.idle_since = self._now()
         kept.append(link)
 
     def lost(self, member: Member, link: IdleLink) -> None:
