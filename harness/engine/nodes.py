@@ -103,11 +103,13 @@ def nodes_agree(scenario: Scenario, node: Node) -> None:
     Who pushes what it remembers to the others may take a moment; who promises it has done so by then. A stranger's
     request to each of them comes first: what the other one has acknowledged of it says that all before it is there too.
     """
-    deadline = time.monotonic() + node.loaded.target.timing.nodes_agree.value
-    if node.loaded.target.control.nodes_agree is None:
-        scenario.real_wait(deadline - time.monotonic())
+    lag = node.loaded.target.timing.nodes_agree.value
+    if not lag:
         return
-    news = 0.0
+    if node.loaded.target.control.nodes_agree is None:
+        scenario.real_wait(lag)
+        return
+    deadline, news = time.monotonic() + lag, 0.0
     while (now := time.monotonic()) < deadline:
         if now >= news:
             scenario.client(cookies=False).visit()
