@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -16,6 +17,11 @@ from limpet.harness.model.history import Arrived
 from limpet.harness.processes.clocks import no_time_namespace
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
+
+_LOOK_AGAIN = 0.05
+"""Seconds between two looks at whether the nodes agree."""
+_NEWS = 2.5
+"""Seconds after which each node is told something new, if they do not agree by then."""
 
 
 class Node(Deployment):
@@ -44,6 +50,7 @@ class Node(Deployment):
             members=self._members,
             secret=self._first.target.secret,
             ahead=self._ahead,
+            first=self._first.target.workdir,
         )
         with self._ground.timeline.patience():
             self._target.start()
@@ -63,7 +70,7 @@ class Node(Deployment):
 
 @contextmanager
 def second_node(scenario: Scenario, *, reordered: bool = False, ahead: float = 0.0) -> Iterator[Node]:
-    """A second node, started now and stopped in the end.
+    """A second node, started now and stopped in the end; what the first one knew it has had time to learn.
 
     Args:
         scenario: whose balancer is the first node.
@@ -81,9 +88,33 @@ def second_node(scenario: Scenario, *, reordered: bool = False, ahead: float = 0
     node = Node(scenario.system, members[::-1] if reordered else members, ahead)
     try:
         node.start()
+        nodes_agree(scenario, node)
         try:
             yield node
         finally:
             scenario.note_end(node, "second node")
     finally:
         node.stop()
+
+
+def nodes_agree(scenario: Scenario, node: Node) -> None:
+    """Returns when both nodes are seen to know the same, or when their time for that is over.
+
+    Who pushes what it remembers to the others may take a moment; who promises it has done so by then. A stranger's
+    request to each of them comes first: what the other one has acknowledged of it says that all before it is there too.
+    """
+    lag = node.loaded.target.timing.nodes_agree.value
+    if not lag:
+        return
+    if node.loaded.target.control.nodes_agree is None:
+        scenario.real_wait(lag)
+        return
+    deadline, news = time.monotonic() + lag, 0.0
+    while (now := time.monotonic()) < deadline:
+        if now >= news:
+            scenario.client(cookies=False).visit()
+            node.visit(scenario.client(cookies=False))
+            news = time.monotonic() + _NEWS
+        if scenario.system.target.agrees() and node.target.agrees():
+            return
+        scenario._timeline.wait(_LOOK_AGAIN)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from limpet.harness.engine.copies import require_copies
-from limpet.harness.engine.nodes import Node
+from limpet.harness.engine.nodes import Node, nodes_agree
 from limpet.harness.engine.outcome import NotCheckable
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.contract import Contract
@@ -33,6 +33,7 @@ def upgraded(scenario: Scenario) -> Iterator[Node]:
     node.loaded = newer
     try:
         node.start()
+        nodes_agree(scenario, node)
         try:
             yield node
         finally:

@@ -109,7 +109,8 @@ class Control(Part):
 
     ``change`` puts a change into force that has nothing to do with stickiness or backends, such as another timeout.
     ``settled`` follows apply, reload, change, restart and affinity changes and reads back that they took effect.
-    ``noticed_down`` and ``noticed_up`` read back whether the balancer knows that ``{backend.name}`` is down or up.
+    ``noticed_down`` and ``noticed_up`` read back whether the balancer knows that ``{backend.name}`` is down or up,
+    ``nodes_agree`` whether what one node knows has reached the others.
     """
 
     apply: Steps = ()
@@ -124,6 +125,7 @@ class Control(Part):
     settled: Steps = ()
     noticed_down: Step | None = None
     noticed_up: Step | None = None
+    nodes_agree: Step | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -138,7 +140,7 @@ class Control(Part):
             raise ValueError("apply and covers go together: the steps, and which changes they bring about")
         if bool(self.affinity_on) != bool(self.affinity_off):
             raise ValueError("affinity_on and affinity_off go together")
-        for step in (self.noticed_down, self.noticed_up):
+        for step in (self.noticed_down, self.noticed_up, self.nodes_agree):
             if step is not None and not step.until:
-                raise ValueError("noticed_down and noticed_up need `until`: what the answer looks like then")
+                raise ValueError("noticed_down, noticed_up, nodes_agree need `until`: what the answer looks like then")
         return self

@@ -27,6 +27,7 @@ class Timing(Part):
     up_noticed: Lag = Lag(value=2.0, reason="limpet's default")
     apply_settles: Lag = Lag(value=0.5, reason="limpet's default")
     clock_resolution: Lag = Lag(value=1.0, reason="limpet's default: cookie dates are whole seconds")
+    nodes_agree: Lag = Lag(value=0.0, reason="limpet's default: what one node knows, all of them know at once")
     retried: Lag = Lag(value=0.0, reason="limpet's default: nobody said")
     grace: Lag = Lag(value=0.0, reason="limpet's default")
 

@@ -100,7 +100,8 @@ def verbs(target: Target) -> Iterator[tuple[str, tuple[Step, ...]]]:
         yield f"control.{name}", getattr(control, name)
     if not isinstance(control.restart, str):
         yield "control.restart", control.restart
-    for name, step in (("noticed_down", control.noticed_down), ("noticed_up", control.noticed_up)):
+    for name in ("noticed_down", "noticed_up", "nodes_agree"):
+        step: Step | None = getattr(control, name)
         if step is not None:
             yield f"control.{name}", (step,)
     if target.fingerprint is not None:

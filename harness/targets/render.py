@@ -66,6 +66,8 @@ class Situation:
     """What templates may name, besides ``contract`` (see `chosen`), ``options`` and ``euid``.
 
     ``token`` is a password for an admin API, ``secret`` 32 random bytes in base64; both stay the same over restarts.
+    ``node`` counts the balancers that are set up as nodes of one, from 1, and ``shared`` is a directory that all of
+    them have (by default the work directory).
     """
 
     balancer: Address
@@ -77,6 +79,8 @@ class Situation:
     generation: int
     members: Sequence[Member]
     affinity_enabled: bool
+    node: int = 1
+    shared: Path | None = None
 
 
 def chosen(part: BaseModel) -> dict[str, object]:
@@ -124,6 +128,7 @@ def render(
     names = {
         **{field: getattr(situation, field) for field in Situation.__dataclass_fields__},
         "workdir": str(situation.workdir),
+        "shared": str(situation.shared or situation.workdir),
         "contract": chosen(contract),
         "options": dict(options),
         "euid": os.geteuid(),

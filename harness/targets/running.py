@@ -36,22 +36,15 @@ class RunningTarget:
     """A target with its process, its addresses and the pool state that it was last told.
 
     Not thread-safe: one scenario steers it. ``workdir`` is made if need be and stays: it holds configuration and
-    output. Its machine seems to run for ``ahead`` seconds longer than this one.
+    output. Its machine seems to run for ``ahead`` seconds longer than this one. A second node has the ``first`` one's
+    work directory too.
     """
 
     def __init__(
-        self,
-        loaded: LoadedTarget,
-        *,
-        keeper: Keeper,
-        lease: Lease,
-        workdir: Path,
-        members: Sequence[Member],
-        override: Override | None = None,
-        secret: str = "",
-        ipv6: bool = False,
-        ahead: float = 0.0,
-    ) -> None:
+        self, loaded: LoadedTarget, *, keeper: Keeper, lease: Lease, workdir: Path, members: Sequence[Member],
+        override: Override | None = None, secret: str = "", ipv6: bool = False, ahead: float = 0.0,
+        first: Path | None = None,
+    ) -> None:  # fmt: skip
         self._loaded = loaded
         self._ahead = ahead
         self._keeper = keeper
@@ -77,6 +70,8 @@ class RunningTarget:
             generation=1,
             members=tuple(members),
             affinity_enabled=loaded.sticky,
+            node=2 if first else 1,
+            shared=first,
         )
 
     @property
@@ -230,12 +225,11 @@ class RunningTarget:
 
     def noticed(self, name: str, *, up: bool) -> bool | None:
         """Whether the balancer knows by now that a backend is up (or down); None: it cannot be asked."""
-        control = self.target.control
-        step = control.noticed_up if up else control.noticed_down
-        if step is None:
-            return None
-        verb = "noticed_up" if up else "noticed_down"
-        return steps.matches(self, step, self._values(backend=name), f"{self.name}: {verb}")
+        return self._seen("noticed_up" if up else "noticed_down", name)
+
+    def agrees(self) -> bool | None:
+        """Whether the other nodes know what it knows, as far as it can tell; None: it cannot be asked."""
+        return self._seen("nodes_agree")
 
     def can(self, verb: str) -> bool:
         """Whether the target offers a verb; see `abilities`."""
@@ -329,6 +323,12 @@ class RunningTarget:
             return None
         at = process.ended_at
         return End(code, at, next((verb for verb, begin, end in self._steered if begin <= at <= end), ""))
+
+    def _seen(self, verb: str, backend: str = "") -> bool | None:
+        step: Step | None = getattr(self.target.control, verb)
+        if step is None:
+            return None
+        return steps.matches(self, step, self._values(backend=backend), f"{self.name}: {verb}")
 
     def _need(self, verb: str) -> None:
         if not self.can(verb):

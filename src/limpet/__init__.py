@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.flight import Flight
     from limpet.harness.engine.forbidden import with_forbidden
     from limpet.harness.engine.forging import forge, judge_flows
-    from limpet.harness.engine.nodes import second_node
+    from limpet.harness.engine.nodes import nodes_agree, second_node
     from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
     from limpet.harness.engine.passing import (
         age,
@@ -88,7 +88,7 @@ _HOMES = {
     "harness.engine.crowd": ("crowd", "hands_of", "load", "recognises_nobody"),
     "harness.engine.flight": ("Flight",),
     "harness.engine.forbidden": ("with_forbidden",),
-    "harness.engine.nodes": ("second_node",),
+    "harness.engine.nodes": ("nodes_agree", "second_node"),
     "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
     "harness.engine.proxies": ("Edge", "forwarding", "trusted_proxies"),
     "harness.engine.samples": (
@@ -196,6 +196,7 @@ __all__ = [
     "load",
     "main_cookies",
     "neighbours",
+    "nodes_agree",
     "only_clients_keep_time",
     "pass_time",
     "perform",

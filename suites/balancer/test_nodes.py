@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limpet import Client, Kind, Scenario, Special, behaviour, second_node
+from limpet import Client, Kind, Scenario, Special, behaviour, nodes_agree, second_node
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.stated import must
 
@@ -59,6 +59,7 @@ def test_two_nodes(s: Scenario) -> None:
             if s.contract.affinity == "lb-cookie" and first.ok and not user.key:
                 text = f"{user.name} got no cookie from the second node"
                 s.expect(False, Kind.COOKIE_NOT_ISSUED, text, first)
+        nodes_agree(s, node)
         for user in _shuffled(s, [*new, *users]):
             with s.luck():
                 user.visit(new_connection=True)

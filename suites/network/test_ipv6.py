@@ -34,7 +34,7 @@ DOCUMENTATION = int(IPv6Address("2001:db8::"))
 
 def _variants(contract: Contract) -> list[str]:
     said = contract.client_address
-    told = contract.affinity == "source-ip" and said is not None and bool(said.trusted)
+    told = contract.affinity == "source-ip" and said is not None and said.believed
     moving = contract.affinity == "source-ip" or contract.reaction.ip_change is not None
     first = "homes" if contract.affinity == "source-ip" else "pins"
     return [first, *(["privacy"] if moving else []), *(["told", "told-privacy"] if told else [])]

@@ -76,7 +76,7 @@ def _phone(s: Scenario) -> list[Shopper]:
 
 def _dual_stack(s: Scenario) -> list[Shopper]:
     said = s.contract.client_address
-    if s.contract.affinity == "source-ip" and said is not None and said.forwarded and said.trusted:
+    if s.contract.affinity == "source-ip" and said is not None and said.forwarded and said.believed:
         return _dual_stack_before_an_edge(s)
     four, six = s.home("home, IPv4"), s.home("home, IPv6", family=6)
     owner = Shopper(s, six, f"by IPv6 ({six.addresses[0]})")

@@ -38,8 +38,10 @@ def _take_turns(s: Scenario, users: dict[str, Client], visit: Visit) -> None:
 
 def _header_variants(contract: Contract) -> list[str]:
     said = contract.client_address
-    if said is None or said.forwarded is None or not said.trusted:
+    if said is None or said.forwarded is None or not said.believed:
         return ["untrusted"]
+    if said.hops:  # whoever connects is believed, and the number of addresses decides
+        return ["trusted", "other-headers", "forged-behind-a-proxy"]
     path = ["forged-behind-a-proxy", "chain"] if said.forwarded != "x-real-ip" else []
     return ["trusted", "untrusted", "other-headers", *path]
 
@@ -64,10 +66,11 @@ def test_forwarded_for(s: Scenario) -> None:
     forger = s.sources.draw()
 
     def path(user: Client) -> list[str]:
-        own = user.source or ""
+        between = [s.rng.choice(proxies) for _ in range((_said(s).hops or 1) - 1)]
+        own = [user.source or "", *between]
         if s.variant == "chain":
-            return [own, s.rng.choice(proxies)]
-        return [forger, own] if s.variant == "forged-behind-a-proxy" else [own]
+            return [*own, s.rng.choice(proxies)]
+        return [forger, *own] if s.variant == "forged-behind-a-proxy" else own
 
     users = _one_each(s)
     # A proxy sends all its clients' requests over the same few connections.
@@ -125,8 +128,11 @@ def _claims(s: Scenario, victim: str) -> list[tuple[str, str]]:
 
 def _protocol_variants(contract: Contract) -> list[str]:
     said = contract.client_address
-    versions = list(said.proxy_protocol) if said is not None else []
-    return [*(versions if said is not None and said.trusted else []), *(f"untrusted-{each}" for each in versions)]
+    if said is None:
+        return []
+    versions = list(said.proxy_protocol)
+    forged = [] if said.hops else [f"untrusted-{each}" for each in versions]
+    return [*(versions if said.believed else []), *forged]
 
 
 @behaviour(

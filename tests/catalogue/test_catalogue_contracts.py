@@ -38,6 +38,7 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "http2": ("protocol.http2",),
     "client_address.forwarded": ("network.forwarded-for",),
     "client_address.proxy_protocol": ("network.proxy-protocol",),
+    "client_address.hops": ("network.forwarded-for", "network.proxy-protocol"),
     "client_address.trusted": ("network.forwarded-for", "network.proxy-protocol"),
     "header.name": ("protocol.header",),
     "header.minted": ("protocol.header-minted-by-backend", "affinity.first-requests-race"),
@@ -141,9 +142,14 @@ the duration) are not among it: some products leave them to the deployment."""
 
 
 ALSO = {
+    "envoy/maglev-source-forwarded": "maglev-source",
+    "envoy/maglev-source-hops": "maglev-source",
     "haproxy/stick-src-forwarded": "stick-src",
+    "haproxy/stick-src-peers": "stick-src",
+    "haproxy/stick-src-proxy": "stick-src",
     "nginx/hash-source-forwarded": "hash-source-consistent",
     "nginx/hash-source-proxy": "hash-source-consistent",
+    "nginx/ip-hash-forwarded": "ip-hash",
     "reference/lb-cookie-https": "lb-cookie-idle",
     "reference/source-ip-forwarded": "source-ip",
     "reference/source-ip-proxy": "source-ip",

@@ -62,16 +62,17 @@ aws-nlb: flow-hash source-ip udp
 caddy: cookie ip-hash client-ip-hash header query uri-hash weighted-round-robin
 envoy: stateful-cookie stateful-cookie-strict stateful-cookie-outlier stateful-cookie-retries
 envoy: stateful-cookie-unchecked stateful-header ring-hash-cookie ring-hash-source maglev-cookie maglev-source
-envoy: ring-hash-header maglev-header tcp-ring-hash-source round-robin
+envoy: maglev-source-forwarded maglev-source-hops ring-hash-header maglev-header tcp-ring-hash-source round-robin
 generic: header header-minted url tls-session-id
 haproxy: cookie-insert cookie-insert-indirect cookie-insert-dynamic cookie-insert-maxidle cookie-insert-maxlife
 haproxy: cookie-no-redispatch cookie-prefix cookie-rewrite source-map source-consistent tcp-source-consistent stick-src
+haproxy: stick-src-peers stick-src-proxy
 haproxy: stick-src-forwarded tcp-stick-src stick-header stick-url stick-header-minted stick-cookie round-robin
 huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
 lighttpd: sticky round-robin
 nghttpx: cookie cookie-strict ip round-robin
 nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
-nginx: hash-source-forwarded hash-source-proxy hash-header hash-url hash-cookie stream-hash-consistent
+nginx: ip-hash-forwarded hash-source-forwarded hash-source-proxy hash-header hash-url hash-cookie stream-hash-consistent
 nginx: stream-udp-hash-consistent round-robin
 pen: client-table round-robin
 reference: lb-cookie-idle lb-cookie-absolute lb-cookie-absolute-balancer app-cookie source-ip tcp-source-ip round-robin

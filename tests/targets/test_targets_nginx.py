@@ -202,6 +202,7 @@ def test_only_the_consistent_hashes_are_consistent() -> None:
     line = {name: hash_line(name) for name in names() if name.startswith("nginx-")}
     assert {name: found for name, found in line.items() if found} == {
         "nginx-ip-hash": "ip_hash",
+        "nginx-ip-hash-forwarded": "ip_hash",
         "nginx-hash-source": "hash $remote_addr",
         "nginx-hash-source-consistent": "hash $remote_addr consistent",
         "nginx-hash-source-forwarded": "hash $remote_addr consistent",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def _network(text: str) -> str:
@@ -23,7 +23,9 @@ class ClientAddress(BaseModel):
 
     ``forwarded``: the one header that it reads, from the right: the first address that is no trusted proxy's.
     ``proxy_protocol``: the versions of the PROXY header with which each connection must begin; whether it counts is
-    again decided by ``trusted``. From anybody else such words change nothing.
+    again decided by ``trusted``. From anybody else such words change nothing. ``hops`` instead of ``trusted``: so many
+    proxies stand before the balancer, and it believes whoever connects: the address is the one that far from the right,
+    the connection's own where fewer are named.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,9 +33,19 @@ class ClientAddress(BaseModel):
     forwarded: Literal["x-forwarded-for", "x-real-ip", "forwarded"] | None = None
     proxy_protocol: tuple[Literal["v1", "v2"], ...] = ()
     trusted: tuple[Network, ...] = ()
+    hops: int | None = Field(default=None, ge=1)
+
+    @property
+    def believed(self) -> bool:
+        """Whether there is anybody whose word counts."""
+        return bool(self.trusted or self.hops)
 
     @model_validator(mode="after")
     def _one_way(self) -> ClientAddress:
         if self.forwarded and self.proxy_protocol:
             raise ValueError("give forwarded or proxy_protocol, not both")
+        if self.hops and self.trusted:
+            raise ValueError("give trusted (whose word counts) or hops (anybody's, so far from the right), not both")
+        if self.proxy_protocol and (self.hops or 1) > 1:
+            raise ValueError("a PROXY header tells one address: hops = 1")
         return self

@@ -15,11 +15,15 @@ _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]*)', re.IGNORECASE)
 
 
 def client_address(sent: Sent, said: ClientAddress | None) -> str:
-    """The source address of its connection, or the one that a trusted proxy vouches for."""
-    if said is None or not _trusted(sent.source, said.trusted):
+    """The source address of its connection, or the one that a proxy vouches for whose word counts."""
+    if said is None or not (said.hops or _trusted(sent.source, said.trusted)):
         return sent.source
     if said.proxy_protocol:
-        return sent.carried or sent.source
+        # Who stands for itself tells the address that it has, which behind NAT is not the connection's.
+        return sent.carried or (sent.bound if said.hops else "") or sent.source
+    if said.hops:
+        far = _entries(sent, said.forwarded or "")[-said.hops :]
+        return (_plain(far[0]) if len(far) == said.hops else "") or sent.source
     found = sent.source
     for entry in reversed(_entries(sent, said.forwarded or "")):
         address = _plain(entry)

@@ -48,7 +48,41 @@ def test_a_proxy_header_counts_by_who_sends_it() -> None:
     assert of(said, carried="192.0.2.1", source=STRANGER) == STRANGER
 
 
+@pytest.mark.parametrize(
+    ("hops", "values", "address"),
+    [
+        (1, (), STRANGER),
+        (1, ("192.0.2.1",), "192.0.2.1"),
+        (1, ("6.6.6.6, 192.0.2.1",), "192.0.2.1"),
+        (1, ("192.0.2.1", "192.0.2.2"), "192.0.2.2"),
+        (1, ("192.0.2.1, nobody",), STRANGER),
+        (2, ("192.0.2.1",), STRANGER),
+        (2, ("6.6.6.6, 192.0.2.1, 127.0.100.9",), "192.0.2.1"),
+    ],
+)
+def test_where_whoever_connects_is_believed_the_number_of_addresses_decides(
+    hops: int, values: tuple[str, ...], address: str
+) -> None:
+    said = ClientAddress(forwarded="x-forwarded-for", hops=hops)
+    assert of(said, *values, source=STRANGER) == address
+
+
+def test_a_proxy_header_counts_where_whoever_connects_is_believed() -> None:
+    said = ClientAddress(proxy_protocol=("v1", "v2"), hops=1)
+    assert of(said, carried="192.0.2.1", source=STRANGER) == "192.0.2.1"
+    assert of(said, source=STRANGER) == STRANGER
+    behind_nat = Sent("1", 0.0, "ann", "c1", STRANGER, bound="192.0.2.2")
+    assert client_address(behind_nat, said) == "192.0.2.2"
+    assert client_address(behind_nat, ClientAddress(proxy_protocol=("v1",), trusted=("127.0.0.0/8",))) == STRANGER
+
+
 def test_what_makes_no_sense_is_refused() -> None:
-    for wrong in ({"trusted": ["127.0.100.1/24"]}, {"forwarded": "forwarded", "proxy_protocol": ["v1"]}):
+    for wrong in (
+        {"trusted": ["127.0.100.1/24"]},
+        {"forwarded": "forwarded", "proxy_protocol": ["v1"]},
+        {"forwarded": "x-forwarded-for", "hops": 0},
+        {"forwarded": "x-forwarded-for", "hops": 1, "trusted": ["127.0.100.0/24"]},
+        {"proxy_protocol": ["v1"], "hops": 2},
+    ):
         with pytest.raises(ValidationError):
             ClientAddress.model_validate(wrong)
