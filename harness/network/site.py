@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.network.capture import Capture
 from limpet.harness.network.loopback import LoopbackNetwork
-from limpet.harness.network.packets import Datagrams
+from limpet.harness.network.packets import Datagrams, Syns
 from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, LoopbackLease
@@ -44,6 +45,9 @@ class Site(Protocol):
     def proxies(self) -> tuple[str, ...]:
         """Networks whose word balancers trust here, in place of a contract's loopback ones; () where those will do."""
 
+    def capture(self, host: str) -> Capture | None:
+        """What passes the link of the balancer at this address; None where nothing is recorded."""
+
     @property
     def lease(self) -> Lease:
         """Where balancers and backends get their addresses."""
@@ -71,6 +75,13 @@ class Site(Protocol):
 
     def links(self) -> Links | None:
         """What can cut the links between balancers and the backends of one deployment; None where there are none."""
+
+    def syns(self, to: Endpoint) -> Syns:
+        """Sends the first packets of TCP connections to a balancer, likewise.
+
+        Raises:
+            SetupFault: there is no such thing here.
+        """
 
     def close(self) -> None:
         """Gives everything back. Idempotent."""
@@ -110,6 +121,18 @@ class LoopbackSite:
     def links(self) -> Links | None:
         """None: see `NO_LINKS`."""
         return None
+
+    def capture(self, host: str) -> Capture | None:
+        """Nothing is recorded here."""
+        return None
+
+    def syns(self, to: Endpoint) -> Syns:
+        """Not here.
+
+        Raises:
+            SetupFault: always.
+        """
+        raise SetupFault(NO_FORGING)
 
     def close(self) -> None:
         """Gives the block back."""

@@ -56,7 +56,7 @@ class RunningTarget:
         self._steered: list[tuple[str, float, float]] = []
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
-        seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer-v6" if ipv6 else "balancer")
+        seat = Seat(*endpoint.address) if endpoint.given else lease.seat(launching.role(loaded.target.launch, ipv6))
         self.namespace, admin = seat.namespace, lease.seat("admin") if loaded.target.launch else Seat("", 0)
         spoken = loaded.target.backends.protocol
         self.scheme = endpoint.scheme if spoken == "http" else "tcp" if spoken == "tls" else spoken
