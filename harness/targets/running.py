@@ -17,7 +17,7 @@ from limpet.harness.processes import table
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, Seat
 from limpet.harness.processes.process import Process
-from limpet.harness.targets import contained, fingerprint, launching, steps, versions
+from limpet.harness.targets import contained, downing, fingerprint, launching, steps, versions
 from limpet.harness.targets.abilities import able, why_not
 from limpet.harness.targets.addresses import url
 from limpet.harness.targets.binaries import locate
@@ -222,6 +222,8 @@ class RunningTarget:
         if not own.get(name) and contained.act(self.target, verb, name):
             return
         self._do(f"backends.{verb}", own.get(name) or getattr(backends, verb), backend=name)
+        if verb == "kill":
+            downing.require_down(self.target, name)
 
     def noticed(self, name: str, *, up: bool) -> bool | None:
         """Whether the balancer knows by now that a backend is up (or down); None: it cannot be asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -177,3 +178,15 @@ def test_a_balancer_of_ones_own_that_is_not_sticky_is_broken(place: Place, shop:
     assert code == ExitCode.BROKEN, said
     assert results(place)["affinity.holds"][0] == "broken"
     assert f"http://127.0.0.1:{shop.port}/" in said, "with a reproduction by curl"
+
+
+def test_a_kill_that_kills_nothing_accuses_nobody(place: Place, shop: Shop) -> None:
+    shop.open(sticky=True)
+    place.run("init", "mine", "--url", f"http://127.0.0.1:{shop.port}")
+    fill_in(place.cwd / "mine", shop)
+    target = place.cwd / "mine" / "target.toml"
+    target.write_text(re.sub(r"^kill = .*$", 'kill = [{ exec = ["true"] }]', target.read_text(), flags=re.MULTILINE))
+    code, said = place.run("run", "--target", "mine", "--behaviour", "failover.repins")
+    assert code == ExitCode.SETUP, said
+    verdict, reason = results(place)["failover.repins"]
+    assert verdict == "setup failed" and "still answers" in reason
