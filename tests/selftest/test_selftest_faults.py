@@ -172,3 +172,16 @@ def test_to_cover_is_to_try_what_no_catcher_declares_and_nothing_else(tmp_path: 
 
 def test_the_classes_are_those_of_the_list() -> None:
     assert sorted(CLASSES) == list(range(1, 43))
+
+
+SEVERAL = (
+    "chaos.random-walk", "chaos.steady-state", "chaos.soak",
+    "failover.rate", "fairness.skew", "fairness.scale-out-lag", "membership.rolling-deploy",
+)  # fmt: skip
+"""Rows in which several events come together."""
+
+
+@pytest.mark.parametrize("row", SEVERAL)
+def test_each_row_of_several_events_has_three_faults_that_no_other_row_is_to_reject(row: str) -> None:
+    own = [fault.name for fault in faults() if row in fault.caught_by and set(fault.caught_by) <= set(SEVERAL)]
+    assert len(own) >= 3, own
