@@ -179,12 +179,12 @@ class RunSession:
         if behaviour.lengthy and self.cursory:
             return []
         return [
-            self._allowed(job)
+            self.allowed(job)
             for loaded in self.loaded
             for job in plan(loaded, (behaviour,), self.options.behaviours, self.options.network)
         ]
 
-    def _allowed(self, job: Job) -> Job:
+    def allowed(self, job: Job) -> Job:
         """A job that will do several things at once to a balancer of the user's: foretold, and only after a yes."""
         foretells = job.behaviour.foretells
         if foretells is None or job.settled is not None or job.loaded.target.launch is not None:

@@ -14,7 +14,7 @@ import msgspec
 
 FaultKind = Literal[
     "kill", "hang", "blackhole", "reset", "accept-close", "slow", "status", "health",
-    "latency", "jitter", "bandwidth", "slow-close", "cut", "partition",
+    "latency", "jitter", "bandwidth", "slow-close", "cut", "partition", "link-down", "one-way",
     "add", "remove", "drain", "reorder", "weight",
     "reload", "restart", "change", "affinity-off", "clock",
 ]  # fmt: skip
@@ -92,6 +92,8 @@ SPECS: Mapping[FaultKind, Spec] = {
     "slow-close": Spec("wire", ("wires",), "mend", "s", silent=True),
     "cut": Spec("wire", ("wires",), "mend", "bytes", silent=True),
     "partition": Spec("wire", ("wires",), "mend", silent=True),
+    "link-down": Spec("wire", ("links",), "mend"),
+    "one-way": Spec("wire", ("links",), "mend"),
     "add": Spec("pool", ("add", "remove"), "remove", lawful=True),
     "remove": Spec("pool", ("remove", "add"), "add", lawful=True),
     "drain": Spec("pool", ("drain",), "undrain", lawful=True),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -19,7 +19,9 @@ from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.wires import IMPAIRMENTS, Impairment
 from limpet.harness.engine.wiring import why_not_wired
 from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault
+from limpet.harness.network.site import NO_LINKS
 from limpet.harness.targets.abilities import why_not as target_cannot
+from limpet.harness.targets.by_hand import affinity_by_hand, pool_by_hand, revived_by_hand
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 
@@ -43,18 +45,21 @@ class Inflicted:
         return str(msgspec.structs.replace(self.fault, whom=self.whom))
 
 
-def never(loaded: LoadedTarget, kind: FaultKind, *, wired: bool = True) -> str:
+def never(loaded: LoadedTarget, kind: FaultKind, *, wired: bool = True, linked: bool = False) -> str:
     """Why a target can never have this kind of fault; "" where it can.
 
     Args:
         loaded: the target.
         kind: of the fault.
         wired: whether its deployment has fault proxies, or could have.
+        linked: whether it has links that can be cut.
     """
     spec = SPECS[kind]
     for verb in spec.needs:
         if verb == "wires":
             reason = why_not_wired(loaded) or ("" if wired else "no fault proxies stand before its backends")
+        elif verb == "links":
+            reason = why_not_wired(loaded) or ("" if linked else NO_LINKS)
         else:
             reason = target_cannot(loaded.target, verb)
         if reason:
@@ -98,7 +103,7 @@ class Nemesis:
 
     def why_not(self, fault: Fault) -> str:
         """Why this fault cannot be inflicted now; "" where it can."""
-        reason = never(self._system.loaded, fault.kind, wired=self._system.wired)
+        reason = never(self._system.loaded, fault.kind, wired=self._system.wired, linked=self._system.linked)
         if reason:
             return reason
         spec, whom, names = fault.spec, fault.whom, self._system.names
@@ -325,17 +330,10 @@ def by_hand(loaded: LoadedTarget, kind: FaultKind, whom: str) -> str:
     return f"By hand: {word} {whom}".rstrip() + f", as the target {loaded.directory} describes it"
 
 
-def _commands(loaded: LoadedTarget, kind: FaultKind, whom: str) -> Iterator[str]:
-    target = loaded.target
-    if SPECS[kind].place == "process" and target.backends.owner == "yours":
-        own = next((member.revive for member in target.backends.member if member.name == whom), ())
-        steps = own or target.backends.revive
-    elif kind == "affinity-off" and target.control.affinity_on:
-        steps = target.control.affinity_on
-    elif SPECS[kind].place == "pool":
-        steps = target.control.apply
-    else:
-        steps = ()
-    for step in steps:
-        if step.exec:
-            yield " ".join(step.exec).replace("{backend.name}", whom)
+def _commands(loaded: LoadedTarget, kind: FaultKind, whom: str) -> tuple[str, ...]:
+    place = SPECS[kind].place
+    if place == "process":
+        return revived_by_hand(loaded, whom)
+    if place == "pool":
+        return pool_by_hand(loaded)
+    return (affinity_by_hand(loaded) or pool_by_hand(loaded)) if kind == "affinity-off" else ()

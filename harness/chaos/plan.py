@@ -28,16 +28,20 @@ VALUES: Mapping[FaultKind, tuple[float, ...]] = {
 """What numbers a drawn fault may have. Delays stay below the patience of most balancers, but for one; cuts hit the head
 of an answer, the place where it ends, and its body."""
 
-DEAD: tuple[FaultKind, ...] = ("kill", "hang", "reset", "accept-close", "blackhole", "partition")
+DEAD: tuple[FaultKind, ...] = (
+    "kill", "hang", "reset", "accept-close", "blackhole", "partition", "link-down", "one-way",
+)  # fmt: skip
 """After these a backend serves nobody."""
 
-STEADY: tuple[FaultKind, ...] = ("kill", "hang", "reset", "partition", "latency", "bandwidth", "cut", "blackhole")
+STEADY: tuple[FaultKind, ...] = (
+    "kill", "hang", "reset", "partition", "latency", "bandwidth", "cut", "blackhole", "link-down", "one-way",
+)  # fmt: skip
 """What happens to backends of itself, in any week."""
 
 
-def possible(loaded: LoadedTarget, kinds: Sequence[FaultKind], *, wired: bool) -> list[FaultKind]:
+def possible(loaded: LoadedTarget, kinds: Sequence[FaultKind], *, wired: bool, linked: bool = False) -> list[FaultKind]:
     """Those kinds of fault that this target can have."""
-    return [kind for kind in kinds if not never(loaded, kind, wired=wired)]
+    return [kind for kind in kinds if not never(loaded, kind, wired=wired, linked=linked)]
 
 
 def draw(
@@ -96,9 +100,11 @@ def names_of(loaded: LoadedTarget) -> tuple[str, ...]:
     )
 
 
-def steady_plan(loaded: LoadedTarget, seed: str, rounds: int, *, wired: bool, names: Sequence[str] = ()) -> Plan:
+def steady_plan(
+    loaded: LoadedTarget, seed: str, rounds: int, *, wired: bool, linked: bool = False, names: Sequence[str] = ()
+) -> Plan:
     """What chaos of so many rounds does to this target; empty where it can have none of these faults."""
-    kinds = possible(loaded, STEADY, wired=wired)
+    kinds = possible(loaded, STEADY, wired=wired, linked=linked)
     return draw(random.Random(seed), kinds, names or names_of(loaded), rounds=rounds) if kinds else ()
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from limpet.harness.chaos.replay import Walk, text_of
 from limpet.harness.chaos.shrink import Exhausted, shrink
 from limpet.harness.chaos.theatre import Performance, Theatre
-from limpet.harness.chaos.walk import Step, unfit
+from limpet.harness.chaos.walk import Step, printed_walk, unfit
 from limpet.harness.chaos.walk_draw import Dealer, seconds, within
 from limpet.harness.engine.outcome import Inconclusive, NotCheckable
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model import verdict
 from limpet.harness.model.violation import Kind
+from limpet.harness.targets.load import LoadedTarget
 
 WALKS = 6
 """Walks at the most."""
@@ -34,6 +36,35 @@ AGAIN = 3
 """How often the smallest failing walk is played again."""
 
 
+def dealt(loaded: LoadedTarget, seed: str, *, walks: int = WALKS) -> Iterator[tuple[Step, ...]]:
+    """The walks of a run with this seed, as many as it plays at the most."""
+    dealer = Dealer(loaded.target, loaded.contract, random.Random(seed))
+    waits = 0.0
+    for number in range(walks):
+        steps = within(dealer.walk(), loaded.target, loaded.contract, SECONDS)
+        waits += seconds(steps, loaded.target, loaded.contract)
+        if number and waits > SECONDS:
+            return
+        yield steps
+
+
+def foretold_walks(loaded: LoadedTarget, seed: str, _duration: float = 0.0) -> str:
+    """What a run with this seed will do to a target, for people; a line for each walk."""
+    lines = [f"walk {number}: {printed_walk(steps)}" for number, steps in enumerate(dealt(loaded, seed), 1)]
+    return "\n".join(
+        [
+            *lines,
+            "Of 2 is the backend that user 2 reached last. A walk that goes wrong is played again, shortened, "
+            f"up to {PLAYS + AGAIN} times; each is healed by revive, and by the members and the stickiness of before",
+        ]
+    )
+
+
+def foretold_walk(walk: Walk) -> str:
+    """What a replay of this walk does, for people."""
+    return f"{printed_walk(walk.step)}\nhealed by revive, and by the members and the stickiness of before"
+
+
 def random_walk(scenario: Scenario, *, walks: int = WALKS) -> None:
     """Plays random walks until one shows a violation, or enough was decided.
 
@@ -41,14 +72,9 @@ def random_walk(scenario: Scenario, *, walks: int = WALKS) -> None:
         Inconclusive: nothing that was sent could have shown a violation.
         SetupFault: the balancer could not be started or steered.
     """
-    loaded = scenario.system.loaded
-    dealer = Dealer(loaded.target, loaded.contract, scenario.rng)
     theatre = Theatre(scenario, scenario.cast)
-    waits = 0.0
-    for number in range(1, walks + 1):
-        steps = within(dealer.walk(), loaded.target, loaded.contract, SECONDS)
-        waits += seconds(steps, loaded.target, loaded.contract)
-        if number > 1 and (waits > SECONDS or scenario.requests > REQUESTS):
+    for number, steps in enumerate(dealt(scenario.system.loaded, scenario.plan_seed, walks=walks), 1):
+        if number > 1 and scenario.requests > REQUESTS:
             break
         played = theatre.play(steps)
         if played.violations:

@@ -176,3 +176,13 @@ def without_user(steps: Iterable[Step], user: int) -> tuple[Step, ...]:
         if others or step.do != "visit":
             kept.append(msgspec.structs.replace(step, users=others))
     return tuple(kept)
+
+
+def printed_walk(steps: Iterable[Step]) -> str:
+    """What a walk does to a balancer and its backends, in one line for people; that users come is left out."""
+    told = [
+        " ".join(filter(None, [step.do, step.backend, f"{step.weight}" if step.do == "weight" else ""]))
+        for step in steps
+        if step.do not in ("visit", "strangers")
+    ]
+    return "; ".join(told) or "nothing but requests"

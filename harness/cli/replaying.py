@@ -31,8 +31,10 @@ RANDOM_WALK = "chaos.random-walk"
 @click.option("--fault", metavar="NAME", help="Put this fault of `limpet selftest` into the reference balancer first.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-replay"),
               show_default=True, help="Where reports and the history go.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Let it happen to a balancer that limpet did not start. In CI nobody is "
+              "asked.")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="All evidence in the table.")
-def replay(file: Path, target: str | None, fault: str | None, out: Path, verbose: int) -> int:
+def replay(file: Path, target: str | None, fault: str | None, out: Path, yes: bool, verbose: int) -> int:
     """Play a walk again that chaos.random-walk found.
 
     FILE lies beside the history of the run that found it. Exit codes as those of run: 0 nothing went wrong this time,
@@ -45,7 +47,8 @@ def replay(file: Path, target: str | None, fault: str | None, out: Path, verbose
     words = ["limpet", "replay", str(file)]
     for option, value in (("--target", target), ("--fault", fault)):
         words += [option, value] if value else []
-    options = Options(targets=(target or _known(walk, file),), out=out, command=shlex.join(words))
+    words += ["--yes"] if yes else []
+    options = Options(targets=(target or _known(walk, file),), out=out, yes=yes, command=shlex.join(words))
     if fault is not None:
         options = replace(options, override=_fault(fault, out))
     return _play(walk, options, verbosity=1 + verbose)
@@ -87,7 +90,7 @@ def _play(walk: Walk, options: Options, *, verbosity: int) -> int:
 
     handlers = Fanout(standard_handlers(options.out, verbosity=verbosity))
     session = RunSession(options, [handlers])
-    job = job_of(walk, session.loaded[0])
+    job = session.allowed(job_of(walk, session.loaded[0]))
     interrupted, result = True, None
     with terminated_as_interrupted():
         try:
@@ -116,7 +119,7 @@ def job_of(walk: Walk, loaded: LoadedTarget) -> Job:
 
 def behaviour_of(walk: Walk) -> Behaviour:
     """The walk as a behaviour."""
-    from limpet.harness.chaos.random_walk import play_walk
+    from limpet.harness.chaos.random_walk import foretold_walk, play_walk
     from limpet.harness.engine.behaviour import Behaviour
     from limpet.harness.engine.scenario import Scenario
 
@@ -126,7 +129,7 @@ def behaviour_of(walk: Walk) -> Behaviour:
 
     return Behaviour(
         RANDOM_WALK, test, 0.0, 1000, needs=("backend-history",), touches="backends", keyed=None,
-        variants=("replay",), certainty="One play of one walk",
+        variants=("replay",), certainty="One play of one walk", foretells=lambda *_: foretold_walk(walk),
     )  # fmt: skip
 
 

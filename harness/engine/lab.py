@@ -70,11 +70,13 @@ class Lab:
     def deployment(
         self, loaded: LoadedTarget, weights: Sequence[int] = (1, 1, 1), *, wired: bool = False
     ) -> Deployment:
-        """A deployment that is not started yet. Fault proxies stand on loopback only: other networks have their own."""
-        wired = wired and isinstance(self.site, LoopbackSite)
+        """A deployment that is not started yet. Fault proxies stand on loopback only: a lab has links to be cut."""
+        links = self.site.links() if wired else None
+        wires: WireMaker | None = (lambda *_: links) if links is not None else self._wires
+        wired = wired and (links is not None or isinstance(self.site, LoopbackSite))
         name = f"d{next(self._numbers)}"  # short: it is part of the paths of Unix sockets
         ground = Ground(
-            self.keeper, self.site, self.stock, self.timeline, self.workdir, self.seed, self.redis, self._wires,
+            self.keeper, self.site, self.stock, self.timeline, self.workdir, self.seed, self.redis, wires,
             self._soak,
         )  # fmt: skip
         return Deployment(loaded, ground, name, weights, wired=wired)

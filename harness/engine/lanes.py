@@ -232,16 +232,25 @@ class OnlyLane(Lane):
                 self.tells(failed(job, fault))
                 continue
             self.lab.timeline.check()
-            self.tells(self.runs(job, deployment))
+            result = self.runs(job, deployment)
             try:
                 if job.behaviour.touches != "nothing":
+                    deployment.heal()
+            except LimpetFault as err:
+                fault = _left_over(job, err)
+                if result.verdict is not Verdict.BROKEN:  # what was seen before stays what it is
+                    result = failed(job, fault)
+            self.tells(result)
+            try:
+                if fault is None and job.behaviour.touches != "nothing":
                     restore(deployment)
             except LimpetFault as err:
-                fault = SetupFault(
-                    f"after {job.name} it could not be brought back: {err.what}",
-                    where=err.where or job.loaded.target.name,
-                    do=err.do,
-                )
+                fault = _left_over(job, err)
+
+
+def _left_over(job: Job, err: LimpetFault) -> SetupFault:
+    where = err.where or job.loaded.target.name
+    return SetupFault(f"after {job.name} it could not be brought back: {err.what}", where=where, do=err.do)
 
 
 def _wired(job: Job) -> bool:

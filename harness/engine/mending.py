@@ -15,6 +15,7 @@ from limpet.harness.engine.wires import Impairment
 from limpet.harness.engine.wiring import Wiring
 from limpet.harness.model.errors import LimpetFault, SetupFault
 from limpet.harness.model.history import ControlVerb
+from limpet.harness.targets.by_hand import affinity_by_hand, pool_by_hand, revived_by_hand
 from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.render import Member
 from limpet.harness.targets.running import RunningTarget
@@ -54,6 +55,8 @@ class Mending(Wiring):
         self._dead: set[str] = set()
         self._unseen: dict[str, tuple[ControlVerb, float, float]] = {}
         self._unsure: dict[str, _Healed] = {}
+        self._owing = False
+        """Whether members or stickiness could not be restored."""
 
     def revive(self, *names: str, meanwhile: Meanwhile = None) -> None:
         """Heals whatever was done to the backends; a dead one comes back at its address as a new instance."""
@@ -172,9 +175,11 @@ class Mending(Wiring):
         """Mends wires, revives what was killed, hung or made faulty, and restores the members it was started with.
 
         Raises:
-            SetupFault: one of them could not be revived; the others were.
+            SetupFault: one of them could not be revived, or the members not be restored, with what to do by hand; the
+                others were.
         """
         problems: list[str] = []
+        commands: list[str] = []
         for name in sorted(self._down):
             try:
                 self._bring_back(name)
@@ -182,12 +187,31 @@ class Mending(Wiring):
                 self._down.discard(name)
             except LimpetFault as err:
                 problems.append(f"{name} is still down: {err.reason}")
-        if problems:
-            raise SetupFault("; ".join(problems), where=self.loaded.target.name, do="Bring it up by hand.")
+                commands += revived_by_hand(self.loaded, name) or (f"revive {name}",)
         self._mend_wires()
-        if self.target.members != self._first_members or not self.target.affinity_enabled:
-            self.target.apply(self._first_members)
+        try:
+            self._restore_settings()
+        except LimpetFault as err:
+            first = ", ".join(member.name for member in self._first_members)
+            problems.append(f"its members are not {first} with stickiness on, as they were: {err.reason}")
+            commands += (*pool_by_hand(self.loaded), *affinity_by_hand(self.loaded)) or (
+                f"give it the members {first}",
+            )
+        if problems:
+            by_hand = "; ".join(dict.fromkeys(commands))
+            raise SetupFault("; ".join(problems), where=self.loaded.target.name, do=f"By hand: {by_hand}")
         self._page.healed()
+
+    def _restore_settings(self) -> None:
+        """Members and stickiness as they were at first. What failed is tried again by the next healing."""
+        target, switch = self.target, self.loaded.target.control.affinity_on
+        off, other = not target.affinity_enabled, target.members != self._first_members
+        owing, self._owing = self._owing, self._owing or off or other
+        if switch and (off or owing):
+            target.set_affinity(True)
+        if other or (off and not switch) or (owing and self.loaded.target.control.apply):
+            target.apply(self._first_members)
+        self._owing = False
 
     def undo(self, names: Sequence[str]) -> None:
         """Heals what another deployment of this target has left, by its verbs.
@@ -197,6 +221,8 @@ class Mending(Wiring):
         """
         if self.loaded.target.backends.owner == "yours":
             self._down.update(names)
+        # Members were given to it when it was started; a switch of its own may still be off.
+        self._owing = self._owing or bool(self.loaded.target.control.affinity_on)
         self.heal()
 
     def _bring_back(self, name: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from limpet.harness.engine.ground import Ground
-from limpet.harness.engine.wires import Impairment, Wire, Wires
+from limpet.harness.engine.wires import CUTS, LINKS, Impairment, Wire, Wires
 from limpet.harness.model.errors import HarnessFault
 from limpet.harness.model.history import ControlVerb
 from limpet.harness.targets.load import LoadedTarget
@@ -43,7 +43,12 @@ class Wiring(ABC):
     @property
     def wired(self) -> bool:
         """Whether a proxy stands before each backend."""
-        return bool(self._wire)
+        return bool(self._wire) and not self.linked
+
+    @property
+    def linked(self) -> bool:
+        """Whether the link to each backend can be cut."""
+        return bool(self._wire) and self._wires is not None and set(LINKS) <= set(self._wires.kinds)
 
     @property
     def wires_made_of(self) -> str:
@@ -57,7 +62,7 @@ class Wiring(ABC):
             name: whose.
             kind: how.
             value: its number.
-            settle: of a partition only, whether to return when the balancer knows. Whether it ever takes notice of the
+            settle: of `CUTS` only, whether to return when the balancer knows. Whether it ever takes notice of the
                 others is its own affair: from then on, until it is mended, this backend's answers may fail.
         """
         begin = time.monotonic()
@@ -66,7 +71,7 @@ class Wiring(ABC):
         with self._ground.timeline.patience():
             for wire in wires:
                 wire.impair(kind, value)
-        if kind != "partition":
+        if kind not in CUTS:
             self._tell("impair", begin, time.monotonic(), name, value, detail=kind)
             return
         since = time.monotonic()
@@ -92,7 +97,7 @@ class Wiring(ABC):
     @property
     def cut_off(self) -> set[str]:
         """The backends between which and the balancer nothing comes through."""
-        return {name for name, kinds in self._bad.items() if "partition" in kinds}
+        return {name for name, kinds in self._bad.items() if kinds & set(CUTS)}
 
     def _wires_of(self, name: str) -> tuple[Wire, ...]:
         try:

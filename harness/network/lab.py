@@ -18,7 +18,8 @@ from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network import topology
-from limpet.harness.network.namespaces import Host, make, missing
+from limpet.harness.network.links import Links
+from limpet.harness.network.namespaces import Host, make, missing, missing_filter
 from limpet.harness.network.packets import Datagrams, raw_socket
 from limpet.harness.network.site import Name
 from limpet.harness.network.topology import Plan
@@ -78,6 +79,10 @@ class Lab:
         """
         with self.users.inside():
             return Datagrams(raw_socket(), (to.host, to.port))
+
+    def links(self) -> Links | None:
+        """Cuts links at the router; None where there is no `nft`."""
+        return None if missing_filter() else Links(self.core)
 
     def reaches(self, host: str) -> bool:
         """Whether this is a balancer of the lab's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
@@ -15,10 +15,18 @@ from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, LoopbackLease
 
+if TYPE_CHECKING:
+    from limpet.harness.network.links import Links
+
 Name = Literal["loopback", "namespace"]
 
 NO_FORGING = "packets from addresses that limpet does not own need a lab of network namespaces (--network namespace)"
 """Why rows that forge addresses are not checkable on loopback."""
+
+NO_LINKS = (
+    "balancer and backends are on one machine, so that there is no link to cut; --network namespace (with nft) has some"
+)
+"""Why faults of links are not offered on loopback."""
 
 
 class Site(Protocol):
@@ -61,6 +69,9 @@ class Site(Protocol):
             SetupFault: there is no such thing here.
         """
 
+    def links(self) -> Links | None:
+        """What can cut the links between balancers and the backends of one deployment; None where there are none."""
+
     def close(self) -> None:
         """Gives everything back. Idempotent."""
 
@@ -95,6 +106,10 @@ class LoopbackSite:
             SetupFault: always.
         """
         raise SetupFault(NO_FORGING)
+
+    def links(self) -> Links | None:
+        """None: see `NO_LINKS`."""
+        return None
 
     def close(self) -> None:
         """Gives the block back."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from limpet.harness.chaos.fault import Fault
     from limpet.harness.chaos.nemesis import Nemesis
     from limpet.harness.chaos.plan import STEADY, draw, perform, possible, printed, steady_plan
-    from limpet.harness.chaos.random_walk import random_walk
+    from limpet.harness.chaos.random_walk import foretold_walks, random_walk
     from limpet.harness.chaos.recovery import everybody_is_served
     from limpet.harness.chaos.traffic import Traffic
     from limpet.harness.clients import Exchange, RawConnection, WebSocket, together
@@ -78,7 +78,7 @@ _HOMES = {
     "harness.chaos.plan": ("STEADY", "draw", "perform", "possible", "printed", "steady_plan"),
     "harness.chaos.recovery": ("everybody_is_served",),
     "harness.chaos.traffic": ("Traffic",),
-    "harness.chaos.random_walk": ("random_walk",),
+    "harness.chaos.random_walk": ("foretold_walks", "random_walk"),
     "harness.clients": ("Exchange", "RawConnection", "WebSocket", "together"),
     "harness.clients.http2": ("Ask", "Http2Client"),
     "harness.clients.websocket": ("handshake_headers",),
@@ -182,6 +182,7 @@ __all__ = [
     "draw",
     "draws_to_meet",
     "everybody_is_served",
+    "foretold_walks",
     "forge",
     "forwarding",
     "further_copy",

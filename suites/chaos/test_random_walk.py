@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limpet import Scenario, behaviour, random_walk
+from limpet import Scenario, behaviour, foretold_walks, random_walk
 
 
 @behaviour(
@@ -11,6 +11,7 @@ from limpet import Scenario, behaviour, random_walk
     touches="backends",
     keyed=None,
     lengthy=True,
+    foretells=foretold_walks,
     certainty="Six walks bring every kind of event upon every other one; a balancer that notices slowly gets fewer. "
     "Each request is judged by itself: what only a group of users can show is not seen. A walk that fails is played "
     "up to 80 times more, to make it small",

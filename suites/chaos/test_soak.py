@@ -64,7 +64,7 @@ def test_soak(s: Scenario) -> None:
         with Nemesis(s.system) as nemesis, Traffic(s, users, newcomers=fresh, pause=0.01) as traffic:
             s.real_wait(left / 4)
             seed = f"{s.plan_seed}/{shifts}"
-            plan = steady_plan(s.system.loaded, seed, 1, wired=s.system.wired, names=s.names)
+            plan = steady_plan(s.system.loaded, seed, 1, wired=s.system.wired, linked=s.system.linked, names=s.names)
             perform(plan, nemesis, s.real_wait)
             s.real_wait(max(left / 4, min(SHIFT, end - time.monotonic()) / 2))
         for user in users:

@@ -44,7 +44,9 @@ LEFT = 3
 def test_steady_state(s: Scenario) -> None:
     """Several faults at once and after one another, then none: nothing beyond the contract, and all is well again."""
     s.need_members(2)
-    plan = steady_plan(s.system.loaded, s.plan_seed, ROUNDS, wired=s.system.wired, names=s.names)
+    plan = steady_plan(
+        s.system.loaded, s.plan_seed, ROUNDS, wired=s.system.wired, linked=s.system.linked, names=s.names
+    )
     if not plan:
         raise NotCheckable(f"{s.system.loaded.target.name} can have none of these faults: {', '.join(STEADY)}")
     users = [user for group in s.pinned_to_each(USERS).values() for user in group]

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import playing
 import pytest
 
+from limpet.harness.chaos.random_walk import foretold_walks, random_walk
+from limpet.harness.chaos.theatre import Performance, Theatre
+from limpet.harness.chaos.walk import Step, printed_walk
+from limpet.harness.cli.main import main
 from limpet.harness.containers.labels import this_process
+from limpet.harness.engine import lanes
 from limpet.harness.engine.collecting import SUITES, behaviours
+from limpet.harness.engine.deployment import Deployment
+from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.leftovers import Left, folder, heal_leftovers, of_the_dead
+from limpet.harness.engine.plan import Job
+from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.errors import SetupFault
-from limpet.harness.model.verdict import Verdict
+from limpet.harness.model.verdict import ExitCode, Result, Verdict
 from limpet.harness.session import Options, RunSession
 from limpet.harness.targets.load import load
 
@@ -61,6 +71,39 @@ def balancer() -> Iterator[tuple[str, int]]:
         yield deployment.target.host, deployment.target.port
 
 
+OURS = """
+name = "theirs"
+profile = "reference/lb-cookie-idle"
+
+[endpoint]
+url = "http://127.0.0.1:9"
+
+[[backends.member]]
+name = "one"
+listen = "127.0.0.1:9001"
+
+[[backends.member]]
+name = "two"
+listen = "127.0.0.1:9002"
+
+[[backends.member]]
+name = "three"
+listen = "127.0.0.1:9003"
+"""
+"""A balancer that runs already, before backends that limpet starts."""
+
+WALK = """limpet-walk = 1
+target = "reference-lb-cookie-idle"
+affinity = "lb-cookie"
+violation = "moved"
+step = [
+    { do = "visit", users = [1] },
+    { do = "kill", backend = "of 1" },
+    { do = "visit", users = [1] },
+]
+"""
+
+
 def target(tmp_path: Path, where: tuple[str, int], revive: str = "touch") -> Path:
     place = tmp_path / "mine"
     place.mkdir(exist_ok=True)
@@ -69,9 +112,16 @@ def target(tmp_path: Path, where: tuple[str, int], revive: str = "touch") -> Pat
     return place
 
 
-def chaos(session: RunSession) -> list[tuple[Verdict | None, str]]:
-    (steady,) = [each for each in behaviours((SUITES,)) if each.id == "chaos.steady-state"]
-    return [(job.settled, job.reason) for job in session.jobs_of(steady)]
+def chaos(session: RunSession, row: str = "chaos.steady-state") -> list[tuple[Verdict | None, str]]:
+    (behaviour,) = [each for each in behaviours((SUITES,)) if each.id == row]
+    return [(job.settled, job.reason) for job in session.jobs_of(behaviour)]
+
+
+def theirs(tmp_path: Path) -> Path:
+    place = tmp_path / "theirs"
+    place.mkdir()
+    (place / "target.toml").write_text(OURS, "utf-8")
+    return place
 
 
 def test_a_plan_of_faults_is_told_and_waits_for_a_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +141,53 @@ def test_a_plan_of_faults_is_told_and_waits_for_a_yes(tmp_path: Path, monkeypatc
     assert chaos(RunSession(Options(targets=(place,), seed=5), [])) == [(None, "")]
 
 
+def test_walks_are_told_too_and_wait_for_a_yes(tmp_path: Path) -> None:
+    place = theirs(tmp_path)
+    asked = RunSession(Options(targets=(str(place),), seed=5), [])
+    ((verdict, reason),) = chaos(asked, "chaos.random-walk")
+    assert verdict is Verdict.NOT_CHECKABLE
+    assert "--yes" in reason
+    (told,) = asked.foretold
+    assert "theirs, which limpet did not start" in told
+    assert "walk 1: " in told and "kill of 1" in told and "healed by revive" in told
+    allowed = RunSession(Options(targets=(str(place),), seed=5, yes=True), [])
+    assert chaos(allowed, "chaos.random-walk") == [(None, "")]
+    assert allowed.foretold == asked.foretold
+
+
+def test_what_is_told_of_walks_is_what_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[str] = []
+    told: list[str] = []
+
+    def play(_self: Theatre, steps: Sequence[Step]) -> Performance:
+        played.append(printed_walk(steps))
+        return Performance(tuple(steps), (), (), 1, 1, (), 0.0, -1)
+
+    monkeypatch.setattr(Theatre, "play", play)
+
+    def test(s: Scenario) -> None:
+        told.extend(foretold_walks(s.system.loaded, s.plan_seed).splitlines())
+        random_walk(s)
+
+    playing.play(tmp_path, test)
+    assert len(played) > 1
+    assert played == [line.partition(": ")[2] for line in told[: len(played)]]
+
+
+def test_a_replay_is_told_and_waits_for_a_yes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    walk = tmp_path / "walk.toml"
+    walk.write_text(WALK)
+    place = theirs(tmp_path)
+    assert main(["replay", str(walk), "--target", str(place), "--out", str(tmp_path / "out")]) == ExitCode.UNDECIDED
+    said = capsys.readouterr()
+    assert "kill of 1" in said.err
+    assert "--yes lets it happen" in " ".join(said.out.split())
+
+
 def test_nobody_is_asked_about_what_limpet_starts_itself() -> None:
     session = RunSession(Options(targets=("reference-lb-cookie-idle",), seed=5), [])
     assert chaos(session) == [(None, "")]
+    assert chaos(session, "chaos.random-walk") == [(None, "")]
     assert not session.foretold
 
 
@@ -149,3 +243,58 @@ def test_what_cannot_be_healed_is_said_with_the_command(tmp_path: Path, balancer
         list(heal_leftovers())
     assert "by hand: ssh two" in str(caught.value)
     assert file.exists()
+
+
+CONTROL = """
+[control]
+apply = [{{ exec = ["sh", "-c", "test ! -e {folder}/broken"] }}]
+covers = ["affinity"]
+"""
+
+
+def test_a_pool_that_could_not_be_restored_is_said_and_owed(tmp_path: Path, balancer: tuple[str, int]) -> None:
+    place = target(tmp_path, balancer)
+    file = place / "target.toml"
+    file.write_text(file.read_text("utf-8") + CONTROL.format(folder=tmp_path), "utf-8")
+    loaded = load(place)
+    with Lab(1, [loaded]) as lab:
+        deployment = lab.deployment(loaded)
+        deployment.start()
+        deployment.affinity(False)
+        (tmp_path / "broken").touch()
+        for _ in range(2):  # a second look does not take it for healed
+            with pytest.raises(SetupFault, match="members are not one, two") as caught:
+                deployment.heal()
+            assert f"By hand: sh -c test ! -e {tmp_path}/broken" in str(caught.value)
+            assert list(folder().glob("*.json"))
+        (tmp_path / "broken").unlink()
+        deployment.heal()
+        assert not list(folder().glob("*.json"))
+
+
+@pytest.mark.parametrize(("seen", "said"), [("held", Verdict.SETUP_FAILED), ("broken", Verdict.BROKEN)])
+def test_a_row_that_left_something_broken_is_a_set_up_that_failed(
+    tmp_path: Path,
+    balancer: tuple[str, int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    seen: str,
+    said: Verdict,
+) -> None:
+    monkeypatch.setattr(lanes, "verify", lambda *_: None)  # its backends are called otherwise, which is nobody's matter
+    loaded = load(target(tmp_path, balancer, revive="false"))
+    (steady,) = [each for each in behaviours((SUITES,)) if each.id == "chaos.steady-state"]
+    job = Job(loaded, steady, "", ())
+    found: list[Result] = []
+
+    def runs(job: Job, deployment: Deployment) -> Result:
+        deployment.kill("one", settle=False)
+        return result_of(job, Verdict(seen), "as it was seen")
+
+    with Lab(1, [loaded]) as lab:
+        lanes.OnlyLane([job], lab, runs, found.append).run()
+    (result,) = found
+    assert result.verdict is said
+    by_hand = f"By hand: false {tmp_path}/revived-one"
+    assert by_hand in capsys.readouterr().err
+    assert said is Verdict.BROKEN or by_hand in result.reason

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from limpet.harness.chaos.proxies.client import Client
 from limpet.harness.engine.wires import Impairment, WireMaker
-from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.errors import HarnessFault, SetupFault
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease
 from limpet.harness.processes.process import Process
@@ -54,6 +54,8 @@ def attributes(kind: Impairment, value: float) -> dict[str, int]:
             return {"bytes": max(1, round(value))}
         case "partition":
             return {"timeout": 0}
+        case "link-down" | "one-way":
+            raise HarnessFault(f"{kind} is a fault of a link, not of a proxy")
 
 
 class ProxyWire:
@@ -115,6 +117,11 @@ class ProxyWires:
     def made_of(self) -> str:
         """Its name, with its version."""
         return self._made_of
+
+    @property
+    def kinds(self) -> tuple[Impairment, ...]:
+        """All that can happen at a proxy."""
+        return tuple(_TOXICS)
 
     def lay(self, name: str, host: str, port: int) -> ProxyWire:
         """See `Wires.lay`."""
