@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from limpet.harness.containers.engine import Engine, State
 from limpet.harness.containers.existing import Existing
 from limpet.harness.containers.fleet import ContainerFleet
 from limpet.harness.model.errors import SetupFault, UsageFault
+from limpet.harness.model.verdict import Verdict
 from limpet.harness.processes.waiting import wait_until
 from limpet.harness.targets import contained
 from limpet.harness.targets.abilities import why_not
@@ -232,10 +233,13 @@ def shop(fleet: ContainerFleet, client: Any, image: str, tmp_path: Path) -> Iter
             client.containers.get(name).remove(force=True)
 
 
-def judge(target: Path, out: Path, *behaviours: str) -> subprocess.Popen[str]:
+def judge(target: Path, out: Path, *behaviours: str, more: Sequence[str] = ()) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "limpet.harness.cli.main", "run", "--target", str(target), "--out", str(out)]
     words = [word for each in behaviours for word in ("--behaviour", each)]
-    return subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    outside = {name: value for name, value in os.environ.items() if name != "CI"}  # there nobody is asked
+    return subprocess.Popen(
+        [*command, *words, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=outside
+    )
 
 
 def test_a_run_takes_them_down_and_brings_them_back(shop: tuple[Path, list[str]], client: Any, tmp_path: Path) -> None:
@@ -247,6 +251,31 @@ def test_a_run_takes_them_down_and_brings_them_back(shop: tuple[Path, list[str]]
     assert rows["failover.repins"] == {"": "held"}
     assert rows["failover.modes"]["hang"] == "held"
     assert [status(client, name) for name in names] == ["running"] * 3
+
+
+def test_a_stack_of_ones_own_is_judged_under_chaos_after_a_yes(
+    shop: tuple[Path, list[str]], client: Any, tmp_path: Path
+) -> None:
+    target, names = shop
+    with judge(target, tmp_path / "asked", "chaos.steady-state", more=("--seed", "4")) as run:
+        said, _ = run.communicate(timeout=180)
+    assert "shop, which limpet did not start" in said
+    assert any(f"{kind} {name}" in said for kind in ("kill", "hang") for name in names), said
+    (row,) = conformance.load(tmp_path / "asked/conformance.json").targets[0].rows
+    assert row.variants == {"": "not checkable"}
+    assert [client.containers.get(name).attrs["RestartCount"] for name in names] == [0] * 3
+    begun = [client.containers.get(name).attrs["State"]["StartedAt"] for name in names]
+
+    with judge(target, tmp_path / "out", "chaos.steady-state", more=("--seed", "4", "--yes")) as run:
+        said, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, said
+    (result,) = conformance.load(tmp_path / "out/conformance.json").results
+    assert result.verdict is Verdict.HELD, said
+    done = " ".join(step.text for step in result.steps)
+    assert "kill shop-" in done or "hang shop-" in done
+    assert [status(client, name) for name in names] == ["running"] * 3
+    if "kill shop-" in done:
+        assert begun != [client.containers.get(name).attrs["State"]["StartedAt"] for name in names]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
