@@ -31,6 +31,7 @@ from limpet.reports.text import one_line, write_atomically
 
 _OURS = ("*-result.json", "*-container.json", "*-attachment.*", "categories.json", "environment.properties")
 _JSONL = ("application/x-ndjson", "jsonl")
+_PCAP = ("application/vnd.tcpdump.pcap", "pcap")
 
 
 class AllureReport(AtTheEnd):
@@ -101,6 +102,11 @@ class AllureReport(AtTheEnd):
             name = f"{uuid.uuid5(uuid.NAMESPACE_URL, f'{item.uuid}/history')}-attachment.{extension}"
             _share(history, self._directory / name)
             item.attachments.append(Attachment(name="history", source=name, type=mime))
+        if packets := packets_file(result, self._out):
+            mime, extension = _PCAP
+            name = f"{uuid.uuid5(uuid.NAMESPACE_URL, f'{item.uuid}/packets')}-attachment.{extension}"
+            _share(packets, self._directory / name)
+            item.attachments.append(Attachment(name="packets", source=name, type=mime))
         for picture in pictures(result, self._out):
             name = f"{uuid.uuid5(uuid.NAMESPACE_URL, f'{item.uuid}/{picture.name}')}-attachment.svg"
             _share(self._out / picture.path, self._directory / name)
@@ -138,9 +144,18 @@ def _milliseconds(seconds: float) -> int:
 
 def history_file(result: Result, out: Path) -> Path | None:
     """The result's history if it is a file inside of ``out``; a report must not carry files from elsewhere."""
-    if not result.history:
+    return _file_within(result.history, out)
+
+
+def packets_file(result: Result, out: Path) -> Path | None:
+    """The file with its packets, likewise."""
+    return _file_within(result.packets, out)
+
+
+def _file_within(name: str, out: Path) -> Path | None:
+    if not name:
         return None
-    path = (out / result.history).resolve()
+    path = (out / name).resolve()
     return path if path.is_relative_to(out.resolve()) and path.is_file() else None
 
 
@@ -187,6 +202,9 @@ def annotate(
     if out is not None and (history := history_file(result, out)):
         mime, extension = _JSONL
         allure.attach.file(str(history), name="history", attachment_type=mime, extension=extension)
+    if out is not None and (packets := packets_file(result, out)):
+        mime, extension = _PCAP
+        allure.attach.file(str(packets), name="packets", attachment_type=mime, extension=extension)
     if out is not None:
         for picture in pictures(result, out):
             allure.attach.file(str(out / picture.path), name=picture.name, attachment_type=MIME, extension="svg")

@@ -216,6 +216,8 @@ def _show_broken(voice: Voice, result: Result, verbosity: int) -> None:
         voice.literal(curl, indent=4)
     if result.history:
         voice.say(f"history: {result.history}", style="dim", indent=2)
+    if result.packets:
+        voice.say(f"packets: {result.packets}", style="dim", indent=2)
 
 
 def _show_known(voice: Voice, result: Result, verbosity: int) -> None:
@@ -230,6 +232,8 @@ def _show_known(voice: Voice, result: Result, verbosity: int) -> None:
         _show_violation(voice, violation, verbosity)
     if result.history:
         voice.say(f"history: {result.history}", style="dim", indent=2)
+    if result.packets:
+        voice.say(f"packets: {result.packets}", style="dim", indent=2)
 
 
 def _show_violation(voice: Voice, violation: Violation, verbosity: int) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.history import Arrived
 from limpet.harness.model.violation import Kind
+from limpet.harness.network.frames import end_of
 from limpet.harness.network.packets import SHAPES, Datagrams, Shape
 from limpet.harness.network.topology import FORGED
 
@@ -39,6 +40,8 @@ class Flow:
     shape: Shape
     sent: list[float] = field(default_factory=list)
     reached: dict[int, tuple[str, str]] = field(default_factory=dict)
+    peers: list[str] = field(default_factory=list)
+    """What the backends saw as the other end."""
 
     @property
     def text(self) -> str:
@@ -102,7 +105,9 @@ def _await(scenario: Scenario, count: int) -> None:
 
 def _enter(record: Arrived, flows: list[Flow], tag: str) -> None:
     if record.id.startswith(tag) and len(record.id) == 16 and record.id[7:].isdigit():
-        flows[int(record.id[8:])].reached[int(record.id[7])] = (record.backend, record.instance)
+        flow = flows[int(record.id[8:])]
+        flow.reached[int(record.id[7])] = (record.backend, record.instance)
+        flow.peers.append(record.peer)
 
 
 def judge_flows(scenario: Scenario, flows: list[Flow]) -> int:
@@ -118,12 +123,21 @@ def judge_flows(scenario: Scenario, flows: list[Flow]) -> int:
             continue
         (first, _), (second, _) = flow.reached[0], flow.reached[1]
         right = flow.reached[0] == flow.reached[1]
+        if not right:
+            _show(scenario, flow)
         scenario.expect(right, Kind.MOVED, f"the flow from {flow.text} began at {first} and went on at {second}")
     if scenario.contract.affinity == "source-ip":
         _one_backend_each(scenario, by_address)
     else:
         _ports_count(scenario, by_address)
     return lost
+
+
+def _show(scenario: Scenario, *flows: Flow) -> None:
+    """The packets of these flows are evidence."""
+    for flow in flows:
+        scenario.forged.add((flow.source, flow.port))
+        scenario.forged.update(end_of(peer) for peer in flow.peers)
 
 
 def _one_backend_each(scenario: Scenario, by_address: dict[str, list[Flow]]) -> None:
@@ -133,7 +147,10 @@ def _one_backend_each(scenario: Scenario, by_address: dict[str, list[Flow]]) -> 
         if len(homes) < 2 or late:
             continue
         text = ", ".join(f"port {port} at {name}" for port, name in homes.items())
-        scenario.expect(len(set(homes.values())) == 1, Kind.MOVED, f"{address} is one client and was served by {text}")
+        right = len(set(homes.values())) == 1
+        if not right:
+            _show(scenario, *flows)
+        scenario.expect(right, Kind.MOVED, f"{address} is one client and was served by {text}")
 
 
 def _ports_count(scenario: Scenario, by_address: dict[str, list[Flow]]) -> None:

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from limpet.harness.engine.behaviour import CONFIDENCE
+from limpet.harness.engine.captured import write_packets
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ending import Ending, ending_of
 from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
@@ -84,7 +87,12 @@ def run_job(
             for arrival in scenario.arrived():
                 recorder.add(arrival)
         recorder.close()
-    return result(findings)
+    found = result(findings)
+    if found.verdict in (Verdict.BROKEN, Verdict.KNOWN_DEVIATION):
+        pcap = path.with_suffix(".pcap")
+        if write_packets(scenario, findings.violations, pcap, begin):
+            found = msgspec.structs.replace(found, packets=str(pcap.relative_to(out)))
+    return found
 
 
 def _so_far(scenario: Scenario, text: str) -> Findings:

@@ -23,6 +23,7 @@ from limpet.harness.model.oracle import Oracle, Verdicts
 from limpet.harness.model.oracle.evidence import curl, remarks
 from limpet.harness.model.verdict import Step
 from limpet.harness.model.violation import Kind, Violation
+from limpet.harness.network.frames import End
 from limpet.harness.targets.abilities import why_not
 
 _OF_A_PIN = {Kind.MOVED, Kind.COOKIE_IGNORED, Kind.KEY_IGNORED}
@@ -67,6 +68,7 @@ class Scenario(Places):
         self.visible: float | None = None
         self.controls: list[Control] = []
         self.endings: list[Ending] = []
+        self.forged: set[End] = set()
         self.waited = 0.0
         self.progress: Callable[[str], None] = _nobody
         self.members = system.names

@@ -119,7 +119,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     accuses a right balancer; ``budget``, the most requests that it sends; ``sees``, the smallest share of faulty
     answers that it finds with 95 %. ``smallest_visible`` is that share for what this run really decided, where it held.
     None where nothing is stated or can be said. ``certainty`` is what those do not say, in words;
-    ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none).
+    ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none);
+    ``packets`` likewise what passed the balancer's link of those whom the violations are about, in pcap format.
     ``product`` is what really runs; ``plays`` is the product whose profile it is judged by, "" where that is the same
     one. ``emulation`` is set where it was set up to play that. Either way nothing is said about the product played.
     ``deviation`` is the entry of ``known-deviations.toml`` that names this row, whatever became of it. ``charted``: its
@@ -151,6 +152,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     smallest_visible: float | None = None
     certainty: str = ""
     history: str = ""
+    packets: str = ""
     detail: str = ""
     deviation: Deviation | None = None
     charted: bool = False

@@ -6,6 +6,7 @@ connection or a probe, goes over the lab's links.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network import topology
+from limpet.harness.network.capture import Capture
 from limpet.harness.network.namespaces import Host, make, missing
 from limpet.harness.network.packets import Datagrams, raw_socket
 from limpet.harness.network.site import Name
@@ -51,6 +53,7 @@ class Lab:
         if reason := missing():
             raise SetupFault(reason, where="--network namespace", do="run as root, or use --network loopback")
         self._hosts: list[Host] = []
+        self.capture: Capture | None = None
         self._lock = threading.Lock()
         self._home = netns.current()
         self._thread = threading.get_ident()
@@ -65,6 +68,8 @@ class Lab:
             self.store = self.attach(topology.STORE)
             self.lease = LabLease(self)
             self.pairs = Pairs()
+            with self.balancer.inside(), contextlib.suppress(SetupFault):  # evidence only: no verdict needs it
+                self.capture = Capture("eth0")
             netns.enter(self.users.descriptor)
         except BaseException:
             self.close()
@@ -151,6 +156,8 @@ class Lab:
                 netns.enter(self._home)
             os.close(self._home)
             self._home = -1
+            if self.capture is not None:
+                self.capture.close()
             for host in self._hosts:
                 host.close()
 

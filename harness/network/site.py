@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
+from limpet.harness.network.capture import Capture
 from limpet.harness.network.loopback import LoopbackNetwork
 from limpet.harness.network.packets import Datagrams
 from limpet.harness.network.vantage import Network
@@ -35,6 +36,10 @@ class Site(Protocol):
     @property
     def proxies(self) -> tuple[str, ...]:
         """Networks whose word balancers trust here, in place of a contract's loopback ones; () where those will do."""
+
+    @property
+    def capture(self) -> Capture | None:
+        """What passes the link of the balancers' host; None where nothing is recorded."""
 
     @property
     def lease(self) -> Lease:
@@ -71,6 +76,7 @@ class LoopbackSite:
     name: Name = "loopback"
     clients = ("127.128.0.0/9",)
     proxies: tuple[str, ...] = ()
+    capture: Capture | None = None
 
     def __init__(self, rng: random.Random | None = None) -> None:
         """Leases a block.

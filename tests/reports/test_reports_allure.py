@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from limpet.harness.model.events import Event, RunFinished
+from limpet.harness.model.events import Event, RunFinished, ScenarioFinished
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.reports.allure import AllureReport
 from limpet.reports.allure_mapping import STATUS, allure_case, environment, message
@@ -122,6 +122,24 @@ def test_steps_history_and_parameters(events: list[Event], tmp_path: Path) -> No
     assert copied.read_bytes() == (tmp_path / "histories" / "holds.jsonl").read_bytes()
     seed = next(each for each in item["parameters"] if each["name"] == "seed")
     assert (seed["value"], seed["excluded"]) == ("7", True)
+
+
+def test_packets_are_attached_where_there_are_any(events: list[Event], tmp_path: Path) -> None:
+    (tmp_path / "histories").mkdir()
+    (tmp_path / "histories" / "repins.pcap").write_bytes(b"packets")
+    end = events[-1]
+    assert isinstance(end, RunFinished)
+    with_them = tuple(
+        msgspec.structs.replace(each, packets="histories/repins.pcap" * (each.verdict is Verdict.BROKEN))
+        for each in end.results
+    )
+    ended = msgspec.structs.replace(end, results=with_them)
+    found = written([events[0], *map(ScenarioFinished, with_them), ended], tmp_path)
+    (attachment,) = (each for each in found["failover.repins-once"]["attachments"] if each["name"] == "packets")
+    assert (tmp_path / "allure-results" / attachment["source"]).read_bytes() == b"packets"
+    assert attachment["type"] == "application/vnd.tcpdump.pcap"
+    del found["failover.repins-once"]
+    assert "packets" not in [each["name"] for item in found.values() for each in item.get("attachments", [])]
 
 
 def test_history_ids_are_unique_and_the_same_in_every_run(events: list[Event], tmp_path: Path) -> None:
