@@ -12,6 +12,7 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 # port for itself and some 28,000 connections to one balancer exhaust the range. Python 3.11 has no name for it.
 IP_BIND_ADDRESS_NO_PORT = 24
 READ_GRACE = 1.0
+LETS_GO = 2.0
+"""Seconds for which a port that was just given up may seem to be in use: whatever this process starts meanwhile has
+a copy of each of its sockets from the fork to the exec."""
 
 _LOCAL_ERRORS = {
     errno.EADDRNOTAVAIL: "the address is not one of this machine, or its ports are used up",
@@ -102,6 +106,7 @@ class DeadlineTLSSocket(_Deadline, ssl.SSLSocket):
 
 
 S = TypeVar("S", bound=socket.socket)
+T = TypeVar("T")
 Stream = DeadlineSocket | DeadlineTLSSocket
 
 
@@ -170,6 +175,24 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
+def once_free(attempt: Callable[[], T], *, same_port: bool) -> T:
+    """What the attempt opens; one at a port of one's own that was just given up is made again for a while.
+
+    Raises:
+        SetupFault: it is in use for good, or this machine is to blame in another way.
+    """
+    until = time.monotonic() + LETS_GO
+    while True:
+        try:
+            return attempt()
+        except SetupFault as fault:
+            why = fault.__cause__
+            taken = isinstance(why, OSError) and why.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+            if not (same_port and taken) or time.monotonic() >= until:
+                raise
+        time.sleep(0.005)
+
+
 def open_stream(
     endpoint: Endpoint,
     *,
@@ -197,6 +220,17 @@ def open_stream(
         SetupFault: this machine is to blame.
         OSError: the target is (refused, timed out, reset; ``ssl.SSLError`` when the handshake failed).
     """
+
+    def attempt() -> Stream:
+        return _open_stream(endpoint, source, deadline, source_port, carried, resume, protocol, way)
+
+    return once_free(attempt, same_port=bool(source_port))
+
+
+def _open_stream(
+    endpoint: Endpoint, source: str | None, deadline: float, source_port: int | None, carried: str,
+    resume: ssl.SSLSession | None, protocol: str, way: Way,
+) -> Stream:  # fmt: skip
     sock, address = bound_socket(DeadlineSocket, endpoint, source, source_port, way)
     try:
         sock.settimeout(max(deadline - time.monotonic(), 0.001))

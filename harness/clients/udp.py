@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Any
 
 from limpet.harness.clients.base import Endpoint, Exchange, Failure, Recorder, record_received
-from limpet.harness.clients.sockets import blame, connection_id, local_fault, local_name, resolved
+from limpet.harness.clients.sockets import blame, connection_id, local_fault, local_name, once_free, resolved
 from limpet.harness.clients.tcp import answer_words, line_of
 from limpet.harness.clients.way import STRAIGHT, Seen, Way
 from limpet.harness.clients.wire import Malformed
@@ -135,6 +136,14 @@ class UdpClient:
             return self._sock
         family = 0 if self.source is None else (socket.AF_INET6 if ":" in self.source else socket.AF_INET)
         family, address = resolved(self._way.towards(self.endpoint), family)
+        sock = once_free(lambda: self._bound(family, address), same_port=bool(self._source_port))
+        local = local_name(sock)
+        self._sock, self._id, self._seen = sock, connection_id(), self._way.seen(local, "udp")
+        if self._same_port:
+            self._source_port = local[1]
+        return sock
+
+    def _bound(self, family: int, address: tuple[Any, ...]) -> socket.socket:
         sock: socket.socket | None = None
         try:
             with self._way.place():
@@ -143,16 +152,12 @@ class UdpClient:
                     anywhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
                     sock.bind((self.source or anywhere, self._source_port or 0))
                 sock.connect(address)
+                return sock
         except OSError as err:
             if sock is not None:
                 sock.close()
             fault = local_fault(err, self.source, self.endpoint)
             raise (fault or SetupFault(f"cannot send from {self.source}: {err}")) from err
-        local = local_name(sock)
-        self._sock, self._id, self._seen = sock, connection_id(), self._way.seen(local, "udp")
-        if self._same_port:
-            self._source_port = local[1]
-        return sock
 
     def _exchange(self, sock: socket.socket, line: bytes, identity: str, deadline: float) -> tuple[bytes, list[str]]:
         sock.settimeout(self.timeout)

@@ -15,6 +15,7 @@ from limpet.harness.model.verdict import Deviation, RequirementRef, Verdict, lit
 from limpet.harness.network.site import NO_FORGING, Name
 from limpet.harness.processes.clocks import no_time_namespace
 from limpet.harness.targets.abilities import why_not
+from limpet.harness.targets.launching import NO_HOST
 from limpet.harness.targets.load import LoadedTarget
 
 _VERBS: dict[Need, str] = {
@@ -168,6 +169,8 @@ def uncheckable(loaded: LoadedTarget, behaviour: Behaviour, network: Name = "loo
         return reason
     if target.backends.sessions == "redis" and (reason := no_redis()):
         return f"its backends share their sessions, and {reason}"
+    if target.launch is not None and target.launch.own_host and network != "namespace":
+        return NO_HOST
     for need in behaviour.needs:
         if need in _VERBS:
             reason = why_not(target, _VERBS[need])

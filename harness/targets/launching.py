@@ -22,6 +22,9 @@ from limpet.harness.targets.answers import Unanswered, accepts, command_answer, 
 from limpet.harness.targets.model import Launch, Target
 from limpet.harness.targets.placeholders import fill
 
+NO_HOST = "it changes the network of the host that it runs on, and needs one of a lab's (--network namespace)"
+"""Why a balancer that does so is not started anywhere else."""
+
 LOOK = 2.0
 SAYS_VERSION = 10.0
 """Seconds that a program may take to say its version."""

@@ -60,7 +60,8 @@ class Launch(Part):
 
     It is ready when ``ready_url`` accepts a connection (``tcp``), answers in HTTP whatever it says (``http``) or with
     this status (``http:200``), or when its output matches (``log:REGEX``). ``version`` is a text, or a command whose
-    output holds the version.
+    output holds the version. ``own_host``: it changes the network of the host that it runs on, and so must have one of
+    a lab's for itself.
     """
 
     command: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class Launch(Part):
     env: dict[str, str] = Field(default_factory=dict)
     version: str | tuple[str, ...] = ""
     at_least: str = Field(default="", pattern=r"^(\d+(\.\d+)+)?$", description="the oldest version that can do this")
+    own_host: bool = Field(default=False, description="changes its host's network: only with --network namespace")
     version_required: bool = Field(default=False, description="only the version whose documentation was read")
 
     @model_validator(mode="after")

@@ -143,6 +143,8 @@ class RunningTarget:
                 self._do("apply", (*self.target.control.apply, *self.target.control.settled))
             self.check_fingerprint()
             return
+        if self.target.launch.own_host and not self.namespace:
+            raise SetupFault(launching.NO_HOST, where=self.name)
         first = self._launches == 0
         if first:
             versions.check(self._loaded)

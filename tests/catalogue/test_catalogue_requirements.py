@@ -70,6 +70,7 @@ haproxy: stick-src-forwarded tcp-stick-src stick-header stick-url stick-header-m
 huawei-elb: source-ip source-ip-udp lb-cookie application-cookie
 lighttpd: sticky round-robin
 nghttpx: cookie cookie-strict ip round-robin
+nftables: jhash-source jhash-source-udp jhash-flow numgen
 nginx: sticky-cookie sticky-route sticky-learn sticky-learn-header ip-hash hash-source hash-source-consistent
 nginx: hash-source-forwarded hash-source-proxy hash-header hash-url hash-cookie stream-hash-consistent
 nginx: stream-udp-hash-consistent round-robin

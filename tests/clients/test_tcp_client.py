@@ -8,6 +8,7 @@ import time
 import pytest
 from limpet_client_servers import Peer
 
+from limpet.harness.clients import sockets
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.sockets import bound_socket
 from limpet.harness.clients.tcp import TcpClient
@@ -98,3 +99,27 @@ def test_binding_a_source_takes_no_port_before_the_connect():
     sock, _ = bound_socket(socket.socket, Endpoint("127.0.0.1", 9), "127.131.0.6")
     with sock:
         assert sock.getsockname() == ("127.131.0.6", 0)
+
+
+def test_a_port_that_a_child_still_holds_a_copy_of_is_had_as_soon_as_it_lets_go(serve, memory):
+    server = serve(echo)
+    with TcpClient(server.endpoint, memory, name="a", same_port=True) as client:
+        port = client.ask().sent.port
+        assert client._sock is not None
+        copy = client._sock.dup()  # as whatever is forked at this moment has until it runs its program
+        release = threading.Timer(0.3, copy.close)
+        release.start()
+        client.close()
+        again = client.ask()
+        release.join()
+    assert not again.error and again.sent.port == port
+
+
+def test_a_port_that_is_taken_for_good_is_this_machines_fault(serve, memory, monkeypatch):
+    monkeypatch.setattr(sockets, "LETS_GO", 0.1)
+    server = serve(echo)
+    with socket.socket() as other:
+        other.bind(("127.128.0.9", 0))
+        client = TcpClient(server.endpoint, memory, name="a", source="127.128.0.9", source_port=other.getsockname()[1])
+        with pytest.raises(SetupFault, match="in use"):
+            client.ask()
