@@ -22,7 +22,7 @@ def write_packets(scenario: Scenario, violations: Sequence[Violation], path: Pat
         path: the file to make.
         begin: when it began, by CLOCK_MONOTONIC.
     """
-    capture = scenario.system.site.capture
+    capture = scenario.system.site.capture(scenario.system.target.host)
     if capture is None or not violations:
         return False
     with contextlib.suppress(OSError):  # of a full disk the history tells; the verdict stands without this

@@ -37,7 +37,7 @@ class Flow:
 
     source: str
     port: int
-    shape: Shape
+    shape: Shape | tuple[Shape, ...]
     sent: list[float] = field(default_factory=list)
     reached: dict[int, tuple[str, str]] = field(default_factory=dict)
     peers: list[str] = field(default_factory=list)
@@ -46,21 +46,23 @@ class Flow:
     @property
     def text(self) -> str:
         """For messages."""
-        return f"{self.source} port {self.port}" + ("" if self.shape == "plain" else f" ({self.shape})")
+        return f"{self.source} port {self.port}" + (f" ({self.looks(0)})" if self.looks(0) != "plain" else "")
+
+    def looks(self, turn: int) -> Shape:
+        """What its datagram of that turn looks like."""
+        return self.shape if isinstance(self.shape, str) else self.shape[turn]
 
 
-def forge(scenario: Scenario, count: int, seconds: float) -> list[Flow]:
+def forge(scenario: Scenario, count: int, seconds: float, shapes: tuple[Shape, ...] = ()) -> list[Flow]:
     """So many flows of two datagrams each, as many of them as that time allows; returns those that were sent.
 
     Waves of flows: the first datagram of each, then, when those have arrived, the second one of each in another order.
+    With ``shapes`` each flow has a datagram of each of these shapes, and begins with any of them (at most ten).
 
     Raises:
         SetupFault: this machine cannot send such packets.
     """
-    network, _, length = FORGED.partition("/")
-    size = 1 << 32 - int(length)
-    first = int.from_bytes(bytes(map(int, network.split("."))), "big")
-    places = scenario.rng.sample(range(1, size - 1), -(-count // _PORTS))
+    sources = addresses(scenario, -(-count // _PORTS))
     tag = secrets.token_hex(4)[:7]
     flows: list[Flow] = []
     deadline = time.monotonic() + seconds
@@ -68,10 +70,9 @@ def forge(scenario: Scenario, count: int, seconds: float) -> list[Flow]:
         while len(flows) < count and time.monotonic() < deadline:
             wave = range(len(flows), min(count, len(flows) + WAVE))
             for number in wave:
-                address = ".".join(map(str, (first + places[number // _PORTS]).to_bytes(4, "big")))
-                shape = scenario.rng.choice(SHAPES) if scenario.rng.randrange(_UNUSUAL) == 0 else "plain"
-                flows.append(Flow(address, scenario.rng.randrange(1024, 65536), shape))
-            for turn in (0, 1):
+                shape = _looks(scenario, shapes)
+                flows.append(Flow(sources[number // _PORTS], scenario.rng.randrange(1024, 65536), shape))
+            for turn in range(len(shapes) or 2):
                 order = list(wave)
                 scenario.rng.shuffle(order)
                 _send(scenario, sender, flows, order, tag, turn)
@@ -79,6 +80,21 @@ def forge(scenario: Scenario, count: int, seconds: float) -> list[Flow]:
     for record in scenario.system.arrived():
         _enter(record, flows, tag)
     return flows
+
+
+def addresses(scenario: Scenario, count: int) -> list[str]:
+    """So many addresses that are nobody's."""
+    network, _, length = FORGED.partition("/")
+    first = int.from_bytes(bytes(map(int, network.split("."))), "big")
+    places = scenario.rng.sample(range(1, (1 << 32 - int(length)) - 1), count)
+    return [".".join(map(str, (first + place).to_bytes(4, "big"))) for place in places]
+
+
+def _looks(scenario: Scenario, shapes: tuple[Shape, ...]) -> Shape | tuple[Shape, ...]:
+    if shapes:
+        begin = scenario.rng.randrange(len(shapes))
+        return (*shapes[begin:], *shapes[:begin])
+    return scenario.rng.choice(SHAPES) if scenario.rng.randrange(_UNUSUAL) == 0 else "plain"
 
 
 def _send(scenario: Scenario, sender: Datagrams, flows: list[Flow], order: list[int], tag: str, turn: int) -> None:
@@ -89,7 +105,7 @@ def _send(scenario: Scenario, sender: Datagrams, flows: list[Flow], order: list[
             _await(scenario, begin + sent - _WINDOW)
         flow = flows[number]
         flow.sent.append(time.monotonic())
-        sender.send(flow.source, flow.port, f"{tag}{turn}{number:08d}", flow.shape)
+        sender.send(flow.source, flow.port, f"{tag}{turn}{number:08d}", flow.looks(turn))
     _await(scenario, begin + len(order))
 
 
@@ -113,19 +129,21 @@ def _enter(record: Arrived, flows: list[Flow], tag: str) -> None:
 def judge_flows(scenario: Scenario, flows: list[Flow]) -> int:
     """Judges them; returns how many datagrams reached no backend.
 
-    Both datagrams of a flow belong to one backend; where the address is the key, all flows of an address do.
+    All datagrams of a flow belong to one backend; where the address is the key, all flows of an address do.
     """
-    lost = 2 * len(flows) - sum(len(flow.reached) for flow in flows)
+    lost = sum(len(flow.sent) - len(flow.reached) for flow in flows)
     by_address: dict[str, list[Flow]] = {}
     for flow in flows:
         by_address.setdefault(flow.source, []).append(flow)
-        if len(flow.reached) < 2 or flow.sent[1] - flow.sent[0] >= scenario.lasts:
+        if len(flow.reached) < 2 or flow.sent[-1] - flow.sent[0] >= scenario.lasts:
             continue
-        (first, _), (second, _) = flow.reached[0], flow.reached[1]
-        right = flow.reached[0] == flow.reached[1]
-        if not right:
+        begun, *rest = sorted(flow.reached)
+        (first, _), moved = flow.reached[begun], next((t for t in rest if flow.reached[t] != flow.reached[begun]), None)
+        if moved is not None:
             _show(scenario, flow)
-        scenario.expect(right, Kind.MOVED, f"the flow from {flow.text} began at {first} and went on at {second}")
+        other = "" if moved is None or flow.looks(moved) == flow.looks(begun) else f", with a {flow.looks(moved)} one"
+        text = f"the flow from {flow.text} began at {first} and went on at {flow.reached[moved or begun][0]}{other}"
+        scenario.expect(moved is None, Kind.MOVED, text)
     if scenario.contract.affinity == "source-ip":
         _one_backend_each(scenario, by_address)
     else:

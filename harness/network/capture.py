@@ -109,6 +109,13 @@ class Capture:
         found = [each for each in packets if begin <= each.t <= end and wanted(each.frame)]
         return _write(path, found) if found else 0
 
+    def frames(self, begin: float, end: float) -> list[bytes]:
+        """What passed meanwhile (CLOCK_MONOTONIC), as far as it is kept, in that order."""
+        self._flush(end)
+        with self._lock:
+            blocks = list(self._kept)
+        return [each.frame for ahead, block in blocks for each in _packets(block, ahead) if begin <= each.t <= end]
+
     def close(self) -> None:
         """Records no more. Idempotent."""
         if self._over < 0:

@@ -21,7 +21,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.network import topology
 from limpet.harness.network.capture import Capture
 from limpet.harness.network.namespaces import Host, make, missing
-from limpet.harness.network.packets import Datagrams, raw_socket
+from limpet.harness.network.packets import Datagrams, Syns, raw_socket
 from limpet.harness.network.site import Name
 from limpet.harness.network.topology import Plan
 from limpet.harness.network.vantage import Network
@@ -53,7 +53,7 @@ class Lab:
         if reason := missing():
             raise SetupFault(reason, where="--network namespace", do="run as root, or use --network loopback")
         self._hosts: list[Host] = []
-        self.capture: Capture | None = None
+        self._captures: dict[str, Capture] = {}
         self._lock = threading.Lock()
         self._home = netns.current()
         self._thread = threading.get_ident()
@@ -68,8 +68,7 @@ class Lab:
             self.store = self.attach(topology.STORE)
             self.lease = LabLease(self)
             self.pairs = Pairs()
-            with self.balancer.inside(), contextlib.suppress(SetupFault):  # evidence only: no verdict needs it
-                self.capture = Capture("eth0")
+            self._record(self.balancer)
             netns.enter(self.users.descriptor)
         except BaseException:
             self.close()
@@ -84,9 +83,32 @@ class Lab:
         with self.users.inside():
             return Datagrams(raw_socket(), (to.host, to.port))
 
+    def syns(self, to: Endpoint) -> Syns:
+        """The same for the first packets of TCP connections.
+
+        Raises:
+            SetupFault: this process may not.
+        """
+        with self.users.inside():
+            return Syns(raw_socket(), (to.host, to.port))
+
     def reaches(self, host: str) -> bool:
         """Whether this is a balancer of the lab's."""
-        return host in (*topology.BALANCERS, *topology.BALANCERS_V6)
+        return host in (*topology.BALANCERS, *topology.BALANCERS_V6, *(plan.address for plan in topology.ALONE))
+
+    def capture(self, host: str) -> Capture | None:
+        """What passes the link of the balancer at this address."""
+        return self._captures.get(host, self._captures.get(self.balancer.address))
+
+    def alone(self, plan: Plan) -> Host:
+        """A host for balancers that change their host's network.
+
+        Raises:
+            SetupFault: the kernel refused something.
+        """
+        host = self.attach(plan)
+        self._record(host)
+        return host
 
     def network(self, keeper: Keeper, directory: Path, to: Endpoint, sources: SourcePool, local: bool) -> Network:
         """Places on the users' host, and behind gateways of their own."""
@@ -156,10 +178,14 @@ class Lab:
                 netns.enter(self._home)
             os.close(self._home)
             self._home = -1
-            if self.capture is not None:
-                self.capture.close()
+            for capture in list(self._captures.values()):
+                capture.close()
             for host in self._hosts:
                 host.close()
+
+    def _record(self, host: Host) -> None:
+        with host.inside(), contextlib.suppress(SetupFault):  # evidence only: no verdict needs it
+            self._captures[host.address] = Capture("eth0")
 
     def _make(self, name: str, address: str, *, forwards: bool = False) -> Host:
         host = make(name, address, forwards=forwards)
@@ -201,6 +227,7 @@ class LabLease:
         self._walks: dict[Role, Iterator[tuple[Host, str, int]]] = {
             "balancer": _walk([(lab.balancer, each) for each in topology.BALANCERS]),
             "balancer-v6": _walk([(lab.balancer, each) for each in topology.BALANCERS_V6]),
+            "balancer-alone": _walk_alone(lab),
             # Who steers a balancer sits on its host, and nobody else reaches what listens on loopback there.
             "admin": _walk([(lab.balancer, "127.0.0.1")]),
             "backend": _walk(
@@ -246,4 +273,15 @@ def _walk(places: Sequence[tuple[Host, str]]) -> Iterator[tuple[Host, str, int]]
     limit = ephemeral_start()
     for port in range(FIRST_PORT, limit if limit > FIRST_PORT + 100 else 65536):
         for host, address in places:
+            yield host, address, port
+
+
+def _walk_alone(lab: Lab) -> Iterator[tuple[Host, str, int]]:
+    """The same over hosts that are made when they are needed: hardly any run has a balancer for them."""
+    hosts: list[Host] = []
+    for plan in topology.ALONE:
+        hosts.append(lab.alone(plan))
+        yield hosts[-1], plan.address, FIRST_PORT
+    for host, address, port in _walk([(host, host.address) for host in hosts]):
+        if port > FIRST_PORT:
             yield host, address, port

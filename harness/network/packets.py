@@ -1,4 +1,4 @@
-"""Packets from addresses that nobody has: datagrams of limpet's echo protocol and SYNs, made by scapy, sent in bulk.
+"""Packets from addresses that nobody has: datagrams of limpet's echo protocol, sent in bulk, and SYNs; made by scapy.
 
 scapy makes one packet of each shape. Very many differ from it in a few bytes only, so a raw socket sends patched
 copies; making each by scapy would take a hundred times as long.
@@ -9,21 +9,23 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from limpet.harness.model.errors import SetupFault
 
 Shape = Literal["plain", "near", "far", "fragments"]
 SHAPES: tuple[Shape, ...] = ("plain", "near", "far", "fragments")
-"""As hosts send them (TTL 64); from next door (TTL 3) and from far away (TTL 255); in two fragments."""
+"""As hosts send them (TTL 64); with few hops left, which just do in a lab; from next door (TTL 255); in fragments."""
 
-_TTL: dict[Shape, int] = {"plain": 64, "near": 3, "far": 255, "fragments": 64}
+_TTL: dict[Shape, int] = {"plain": 64, "near": 255, "far": 8, "fragments": 64}
 _ID_LENGTH = 16
 _SOURCE = slice(12, 16)
 _IDENTIFICATION = slice(4, 6)
 _HEADER = 20
 _UDP = 8
+_SYN, _ACK = 0x02, 0x10
 _WORD = len(b"LIMPET ")
 
 
@@ -99,11 +101,62 @@ def raw_socket() -> socket.socket:
     return sock
 
 
-def syn(source: str, port: int, to: tuple[str, int], sequence: int) -> bytes:
-    """The first packet of a TCP connection that will never be one."""
-    from scapy.layers.inet import IP, TCP
+class Syns:
+    """Sends the first packets of TCP connections that will never be any. For one thread.
 
-    return bytes(IP(src=source, dst=to[0]) / TCP(sport=port, dport=to[1], flags="S", seq=sequence))
+    Args:
+        sock: a raw socket, which belongs to this object from now on.
+        to: address and port of the balancer, IPv4.
+    """
+
+    def __init__(self, sock: socket.socket, to: tuple[str, int]) -> None:
+        self._socket = sock
+        self._to = to
+
+    def send(self, source: str, port: int, sequence: int, ttl: int) -> None:
+        """Sends one.
+
+        Args:
+            source: the address that it seems to come from.
+            port: the port likewise.
+            sequence: its number, by which it is found again behind whoever translates addresses.
+            ttl: hops that it has left.
+
+        Raises:
+            SetupFault: the kernel does not take it.
+        """
+        from scapy.layers.inet import IP, TCP
+
+        made = IP(src=source, dst=self._to[0], ttl=ttl) / TCP(sport=port, dport=self._to[1], flags="S", seq=sequence)
+        try:
+            self._socket.sendto(bytes(made), self._to)
+        except OSError as err:
+            raise SetupFault(f"a SYN from {source} cannot be sent: {err.strerror}") from err
+
+    def close(self) -> None:
+        """Sends no more. Idempotent."""
+        self._socket.close()
+
+
+@dataclass(frozen=True)
+class Syn:
+    """One that passed a link: its number, where it came from and where it went."""
+
+    sequence: int
+    source: tuple[str, int]
+    target: tuple[str, int]
+
+
+def syns_in(frames: Iterable[bytes]) -> Iterator[Syn]:
+    """The SYNs among Ethernet frames, IPv4 and without an ACK."""
+    for frame in frames:
+        if len(frame) < 54 or frame[12:14] != b"\x08\x00" or frame[23] != socket.IPPROTO_TCP:
+            continue
+        at = 14 + 4 * (frame[14] & 0x0F)
+        leaves, arrives, sequence = struct.unpack_from("!HHI", frame, at)
+        if frame[at + 13] & (_SYN | _ACK) == _SYN:
+            source, target = socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])
+            yield Syn(sequence, (source, leaves), (target, arrives))
 
 
 def _made(to: tuple[str, int], shape: Shape) -> list[bytes]:

@@ -11,7 +11,7 @@ from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network.capture import Capture
 from limpet.harness.network.loopback import LoopbackNetwork
-from limpet.harness.network.packets import Datagrams
+from limpet.harness.network.packets import Datagrams, Syns
 from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.processes.lease import Lease, LoopbackLease
@@ -37,9 +37,8 @@ class Site(Protocol):
     def proxies(self) -> tuple[str, ...]:
         """Networks whose word balancers trust here, in place of a contract's loopback ones; () where those will do."""
 
-    @property
-    def capture(self) -> Capture | None:
-        """What passes the link of the balancers' host; None where nothing is recorded."""
+    def capture(self, host: str) -> Capture | None:
+        """What passes the link of the balancer at this address; None where nothing is recorded."""
 
     @property
     def lease(self) -> Lease:
@@ -66,6 +65,13 @@ class Site(Protocol):
             SetupFault: there is no such thing here.
         """
 
+    def syns(self, to: Endpoint) -> Syns:
+        """Sends the first packets of TCP connections to a balancer, likewise.
+
+        Raises:
+            SetupFault: there is no such thing here.
+        """
+
     def close(self) -> None:
         """Gives everything back. Idempotent."""
 
@@ -76,7 +82,6 @@ class LoopbackSite:
     name: Name = "loopback"
     clients = ("127.128.0.0/9",)
     proxies: tuple[str, ...] = ()
-    capture: Capture | None = None
 
     def __init__(self, rng: random.Random | None = None) -> None:
         """Leases a block.
@@ -95,6 +100,18 @@ class LoopbackSite:
         return LoopbackNetwork(keeper, self.lease, directory, to, sources, local)
 
     def datagrams(self, to: Endpoint) -> Datagrams:
+        """Not here.
+
+        Raises:
+            SetupFault: always.
+        """
+        raise SetupFault(NO_FORGING)
+
+    def capture(self, host: str) -> Capture | None:
+        """Nothing is recorded here."""
+        return None
+
+    def syns(self, to: Endpoint) -> Syns:
         """Not here.
 
         Raises:

@@ -49,6 +49,9 @@ BALANCERS = tuple(f"192.0.2.{last}" for last in range(34, 63))
 BALANCERS_V6 = tuple(f"2001:db8:1::{last:x}" for last in range(2, 34))
 """The same in IPv6."""
 
+ALONE = tuple(Plan(f"alone{number}", f"192.0.2.{4 + number}", f"2001:db8:4:{number:x}::1") for number in range(8))
+"""Hosts of balancers that change the network of their host: what one of them tracks or fills is no other's."""
+
 BACKENDS = tuple(
     Plan(
         f"backend{number}",

@@ -20,8 +20,11 @@ _DRAWS = 20
 BLOCKS = tuple((b, c) for b in range(1, 128) for c in range(256))
 
 
-Role = Literal["balancer", "balancer-v6", "admin", "backend", "store"]
-"""What a process is in a deployment; where hosts are apart, each role has hosts of its own. All but one are IPv4."""
+Role = Literal["balancer", "balancer-v6", "balancer-alone", "admin", "backend", "store"]
+"""What a process is in a deployment; where hosts are apart, each role has hosts of its own. All but one are IPv4.
+
+``balancer-alone`` is one that changes the network of its host, which must be nobody else's.
+"""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes import netns
 from limpet.harness.processes.clocks import ENTRY, shifted
 from limpet.harness.processes.keeper import Keeper
+from limpet.harness.processes.lease import Role
 from limpet.harness.processes.process import Process
 from limpet.harness.targets import certificate, steps
 from limpet.harness.targets.answers import Unanswered, accepts, command_answer, http_answer
@@ -68,6 +69,13 @@ def check_free(host: str, port: int, *, name: str, namespace: str = "") -> None:
             ) from None
 
 
+def role(how: Launch | None, ipv6: bool) -> Role:
+    """What kind of place a balancer needs. What must have a host for itself listens on an IPv4 address there."""
+    if how is not None and how.own_host:
+        return "balancer-alone"
+    return "balancer-v6" if ipv6 else "balancer"
+
+
 def launch(
     how: Launch,
     values: Mapping[str, str],
@@ -83,8 +91,10 @@ def launch(
     """Start the process; ``ahead``: its machine seems to run for so many seconds longer than this one.
 
     Raises:
-        SetupFault: it cannot be started, or an override meets a target that runs a command.
+        SetupFault: it cannot be started, or not on this network, or an override meets a target that runs a command.
     """
+    if how.own_host and not namespace:
+        raise SetupFault(NO_HOST, where=name)
     env = {key: fill(value, values, where=name) for key, value in how.env.items()}
     if how.certificate:
         certificate.place(workdir / how.certificate, values["balancer.host"])

@@ -63,7 +63,7 @@ class RunningTarget:
         self._steered: list[tuple[str, float, float]] = []
         workdir.mkdir(parents=True, exist_ok=True)
         endpoint = loaded.target.endpoint
-        seat = Seat(*endpoint.address) if endpoint.given else lease.seat("balancer-v6" if ipv6 else "balancer")
+        seat = Seat(*endpoint.address) if endpoint.given else lease.seat(launching.role(loaded.target.launch, ipv6))
         self.namespace, admin = seat.namespace, lease.seat("admin") if loaded.target.launch else Seat("", 0)
         spoken = loaded.target.backends.protocol
         self.scheme = endpoint.scheme if spoken == "http" else "tcp" if spoken == "tls" else spoken
@@ -143,8 +143,6 @@ class RunningTarget:
                 self._do("apply", (*self.target.control.apply, *self.target.control.settled))
             self.check_fingerprint()
             return
-        if self.target.launch.own_host and not self.namespace:
-            raise SetupFault(launching.NO_HOST, where=self.name)
         first = self._launches == 0
         if first:
             versions.check(self._loaded)

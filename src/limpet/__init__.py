@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.scenario import Scenario
     from limpet.harness.engine.shopping import Shopper, told
     from limpet.harness.engine.swarming import distinguishes, neighbours, swarm
+    from limpet.harness.engine.syns import judge_syns
     from limpet.harness.engine.upgrade import upgraded
     from limpet.harness.model.contract import Contract
     from limpet.harness.model.errors import HarnessFault, SetupFault, TargetFault, UsageFault
@@ -106,6 +107,7 @@ _HOMES = {
     "harness.engine.shopping": ("Shopper", "told"),
     "harness.engine.forging": ("forge", "judge_flows"),
     "harness.engine.swarming": ("distinguishes", "neighbours", "swarm"),
+    "harness.engine.syns": ("judge_syns",),
     "harness.engine.upgrade": ("upgraded",),
     "harness.engine.copies": (
         "further_copy",
@@ -190,6 +192,7 @@ __all__ = [
     "handshake_headers",
     "ipv6_copy",
     "judge_flows",
+    "judge_syns",
     "largest_share",
     "let_pass",
     "load",

@@ -70,13 +70,14 @@ def exchanged(lab: Lab, source: str, words: bytes) -> int:
 
 
 def test_only_the_packets_of_the_flows_that_are_asked_for_are_written(lab: Lab, tmp_path: Path) -> None:
-    assert lab.capture is not None
+    recorded = lab.capture(topology.BALANCERS[0])
+    assert recorded is not None
     begin = time.monotonic()
     port = exchanged(lab, "198.51.100.7", b"the one\n")
     exchanged(lab, "198.51.100.7", b"of another port\n")
     exchanged(lab, "198.51.100.8", b"of another address\n")
     end = time.monotonic()
-    count = lab.capture.write(tmp_path / "one.pcap", {("198.51.100.7", port)}, begin, end)
+    count = recorded.write(tmp_path / "one.pcap", {("198.51.100.7", port)}, begin, end)
     found = packets_in(tmp_path / "one.pcap")
     assert count == len(found) >= 7, "three packets to begin, the words and their acknowledgement, two to end"
     assert all(begin - 0.01 <= t <= end + 0.01 for t, _ in found)
@@ -85,10 +86,11 @@ def test_only_the_packets_of_the_flows_that_are_asked_for_are_written(lab: Lab, 
 
 
 def test_of_flows_that_nobody_saw_there_is_no_file(lab: Lab, tmp_path: Path) -> None:
-    assert lab.capture is not None
+    recorded = lab.capture(topology.BALANCERS[0])
+    assert recorded is not None
     exchanged(lab, "198.51.100.9", b"?\n")
     end = time.monotonic()
-    assert lab.capture.write(tmp_path / "none.pcap", {("198.51.100.10", 1)}, end - 5, end) == 0
+    assert recorded.write(tmp_path / "none.pcap", {("198.51.100.10", 1)}, end - 5, end) == 0
     assert not (tmp_path / "none.pcap").exists()
 
 

@@ -1,0 +1,99 @@
+"""What a packet looks like is nobody's key: the right balancers hold, those that go by it are rejected."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from limpet.harness.engine.collecting import behaviours
+from limpet.harness.engine.lab import Lab
+from limpet.harness.engine.plan import Job, plan
+from limpet.harness.engine.runner import Runner
+from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.selftest.faults import read
+from limpet.harness.selftest.trials import _in_wrong_place
+from limpet.harness.targets.load import BUNDLED, LoadedTarget, load
+
+FAULTY = Path(__file__).with_name("faulty")
+NFT = "nftables-jhash-source"
+
+
+def judged(jobs: list[Job], out: Path) -> list[Result]:
+    """Their results, in a lab of a thread's own."""
+    results: list[Result] = []
+
+    def live() -> None:
+        with Lab(1, [job.loaded for job in jobs], network="namespace") as lab:
+            runner = Runner(lab, jobs, out, lambda _event: None)
+            runner.start()
+            results.extend(runner.result(job.key) for job in jobs)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    thread.join()
+    return results
+
+
+def row(target: LoadedTarget, variant: str) -> Job:
+    (job,) = plan(target, behaviours(), [f"network.forged-packets[{variant}]"], network="namespace")
+    assert job.settled is None
+    return job
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough to see it, and no more."""
+    found = next(each for each in behaviours() if each.id == "network.forged-packets")
+    monkeypatch.setitem(found.test.__globals__, "FLOWS", 200)
+
+
+@pytest.mark.parametrize(
+    ("variant", "name"), [("ttl", "hops-are-part-of-the-key"), ("fragments", "pieces-are-placed-for-themselves")]
+)
+def test_datagrams_of_another_look_are_of_the_same_flow(
+    privileged: None, variant: str, name: str, tmp_path: Path
+) -> None:
+    fault = read(FAULTY / f"{name}.py")
+    rights = [row(load(target), variant) for target in ("reference-udp-source-ip", "reference-udp-flow")]
+    proofs = [tmp_path / f"activated-{number}.txt" for number in range(len(rights))]
+    wrongs = [_in_wrong_place(right, fault, proof) for right, proof in zip(rights, proofs, strict=True)]
+    results = judged([*rights, *wrongs], tmp_path / "out")
+    for held in results[:2]:
+        assert held.verdict is Verdict.HELD, held.reason
+    for broken in results[2:]:
+        assert broken.verdict is Verdict.BROKEN, broken.reason
+        assert {each.kind for each in broken.violations} <= {*fault.provokes}
+        assert (tmp_path / "out" / broken.packets).stat().st_size > 1000, "forged packets are evidence too"
+    assert all(proof.exists() for proof in proofs)
+
+
+def hashing_hops(folder: Path) -> LoadedTarget:
+    """The bundled rules, with the TTL hashed beside the address."""
+    shutil.copytree(BUNDLED / NFT, folder / NFT)
+    shutil.copytree(BUNDLED / "_shared", folder / "_shared")
+    for file in (folder / NFT / "target.toml", folder / "_shared" / "nftables.nft.j2"):
+        text = file.read_text("utf-8")
+        assert "jhash ip saddr mod" in text
+        file.write_text(text.replace("jhash ip saddr mod", "jhash ip saddr . ip ttl mod"), "utf-8")
+    return load(folder / NFT)
+
+
+def test_syns_of_one_address_go_to_one_backend_however_far_they_came(filtered: None, tmp_path: Path) -> None:
+    (held,) = judged([row(load(NFT), "syn")], tmp_path / "right")
+    assert held.verdict is Verdict.HELD, held.reason
+    assert held.decided >= 150
+    (broken,) = judged([row(hashing_hops(tmp_path / "wrong"), "syn")], tmp_path / "out")
+    assert broken.verdict is Verdict.BROKEN, broken.reason
+    assert {str(each.kind) for each in broken.violations} == {"moved"}
+    assert (tmp_path / "out" / broken.packets).stat().st_size > 1000
+
+
+def test_on_loopback_they_are_not_checkable() -> None:
+    for target, count in (("reference-udp-flow", 2), (NFT, 1), ("reference-tcp-source-ip", 0)):
+        jobs = plan(load(target), behaviours(), ["network.forged-packets"])
+        assert [job.settled for job in jobs] == [Verdict.NOT_CHECKABLE] * count or jobs[
+            0
+        ].settled is Verdict.NOT_PROMISED
