@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from limpet.harness.targets.load import LoadedTarget
 
 
+_BY_NAT = ("network.nat-", "network.personas[office]")
+"""Rows with users behind NAT, whose gateways a lab makes by nft."""
+
+_BY_IPV6 = ("network.ipv6", "network.personas[privacy-addresses]", "network.personas[dual-stack]")
+"""Rows with users who come by IPv6."""
+
+
 @dataclass
 class Found:
     """One program and the bundled targets that start it; ``rows`` are what those targets' contracts promise."""
@@ -43,6 +50,11 @@ class Cost:
 
     targets: int = 0
     rows: int = 0
+
+    def add(self, rows: int) -> None:
+        """One target more, if any of its rows is concerned."""
+        self.targets += rows > 0
+        self.rows += rows
 
     def __str__(self) -> str:
         """In words; a thing that nothing bundled needs costs nothing."""
@@ -88,6 +100,7 @@ def examine() -> Examination:
     programs: dict[tuple[str, str, str], Found] = {}
     unreadable: dict[str, str] = {}
     everything, shared, shifted, forged = Cost(), Cost(), Cost(), Cost()
+    labs, translated, sixth = Cost(), Cost(), Cost()
     for name in names():
         try:
             loaded = load(name)
@@ -111,12 +124,12 @@ def examine() -> Examination:
         if loaded.target.backends.sessions == "redis":
             shared.targets += 1
             shared.rows += rows
-        timed = sum("time-namespace" in job.behaviour.needs for job in jobs)
-        shifted.targets += timed > 0
-        shifted.rows += timed
-        packets = sum("forging" in job.behaviour.needs for job in jobs)
-        forged.targets += packets > 0
-        forged.rows += packets
+        shifted.add(sum("time-namespace" in job.behaviour.needs for job in jobs))
+        alone = loaded.target.launch is not None and loaded.target.launch.own_host
+        forged.add(sum("forging" in job.behaviour.needs for job in jobs))
+        labs.add(sum(alone or "forging" in job.behaviour.needs for job in jobs))
+        translated.add(sum(alone or job.name.startswith(_BY_NAT) for job in jobs))
+        sixth.add(sum(job.name.startswith(_BY_IPV6) for job in jobs))
     return Examination(
         sorted(programs.values(), key=lambda each: (not each.here, each.program.name)),
         [
@@ -125,8 +138,10 @@ def examine() -> Examination:
             (machine.files(), everything),
             (machine.threads(), everything),
             (machine.clocks(), shifted),
-            (machine.laboratory(), forged),
-            (machine.ipv6(), Cost()),
+            (machine.laboratory(), labs),
+            (machine.packets(), forged),
+            (machine.gateways(), translated),
+            (machine.ipv6(), sixth),
             (machine.root(), Cost()),
             (machine.containers(), Cost()),
         ],

@@ -134,11 +134,28 @@ def root() -> Offer:
 
 def laboratory() -> Offer:
     """Whether a lab of network namespaces can be made (`limpet run --network namespace`)."""
-    from limpet.harness.network.namespaces import missing, missing_filter
+    from limpet.harness.network.namespaces import missing
 
-    if reason := missing() or missing_filter():
-        return Offer("network namespaces", False, reason, "run as root, with nft (apt install nftables)")
-    return Offer("network namespaces", True, "a lab with NAT gateways can be made (--network namespace)")
+    if reason := missing():
+        return Offer("network namespaces", False, reason, "run as root")
+    return Offer("network namespaces", True, "a lab can be made (--network namespace)")
+
+
+def packets() -> Offer:
+    """Whether packets can be forged in a lab, and recorded for whoever reads of a violation."""
+    from limpet.harness.network.namespaces import missing_raw
+
+    if reason := missing_raw():
+        return Offer("CAP_NET_RAW", False, f"{reason}: no forged packets, and none of a violation", "run as root")
+    return Offer("CAP_NET_RAW", True, "a lab can forge packets, and record those of a violation")
+
+
+def gateways() -> Offer:
+    """Whether hosts of a lab can translate addresses."""
+    path = shutil.which("nft")
+    if path is None:
+        return Offer("nft", False, "not found in PATH: a lab has no NAT gateways", "apt install nftables")
+    return Offer("nft", True, f"a lab can have NAT gateways, {path}")
 
 
 def _limit(number: int) -> str:

@@ -23,6 +23,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.processes import netns
 
 _NEEDED = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12}
+_NET_RAW = 13
 _SYSCTL = Path("/proc/sys/net")
 _QUIET = {
     # Filters that would throw away what comes from a chosen address; the parent's settings are inherited.
@@ -150,6 +151,11 @@ def missing() -> str:
     trial.start()
     trial.join()
     return "".join(found)
+
+
+def missing_raw() -> str:
+    """Why no packet can be forged or recorded here; "" where that can be."""
+    return "" if _capable(_NET_RAW) else "without CAP_NET_RAW"
 
 
 def missing_filter() -> str:

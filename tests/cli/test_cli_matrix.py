@@ -17,6 +17,7 @@ from limpet_cli_place import Place
 from limpet.harness.cli import machine
 from limpet.harness.cli.main import main
 from limpet.harness.model.verdict import ExitCode
+from limpet.harness.network import namespaces
 from limpet.harness.targets.load import BUNDLED
 
 CURE = "apt-get install -y gone-balancer"
@@ -134,6 +135,27 @@ def test_doctor_says_what_shifted_clocks_are_for(said: Said, bundled, monkeypatc
     code, text = said("doctor")
     assert code == 0
     assert re.search(r"✘ time namespaces +not permitted\n +needed by: 1 target, 1 row", text), text
+
+
+def test_doctor_says_what_a_lab_lacks_and_how_many_rows_each_lack_costs(
+    said: Said, bundled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "_capable", lambda _bit: False)
+    monkeypatch.setattr(shutil, "which", lambda _name, **_more: None)
+    here = machine.Offer("IPv6 loopback", False, "not available", "")
+    monkeypatch.setattr(machine, "ipv6", lambda: here)
+    namespaces.missing.cache_clear()
+    bundled("reference-udp-flow", "reference-source-ip", "nftables-jhash-source")
+    try:
+        code, text = said("doctor")
+    finally:
+        namespaces.missing.cache_clear()
+    assert code == 0
+    found = dict(re.findall(r"✘ (.+?)  +.*\n +needed by: (\d+ targets?, \d+ rows?)", text))
+    rows = {name: int(cost.split()[2]) for name, cost in found.items()}
+    assert rows["CAP_NET_RAW"] == 4, "three of the flows, and the rules' SYNs"
+    assert min(rows["network namespaces"], rows["nft"]) > 20, "all of the rules' rows need a host"
+    assert found["IPv6 loopback"].startswith("2 targets, ")
 
 
 def test_a_limit_that_may_be_raised_is_cured_by_ulimit(monkeypatch: pytest.MonkeyPatch) -> None:
