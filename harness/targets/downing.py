@@ -1,4 +1,4 @@
-"""Whether a command that was to take a backend down has done so: a `kill` that kills nothing would accuse the balancer."""
+"""Whether a command that was to take a backend down has done so: if not, the balancer would be accused of it."""
 
 from __future__ import annotations
 
