@@ -105,6 +105,10 @@ class Rules:
         self.unknown_stays = not self.by_use and unknown_may_stay_unknown(contract)
         """Whether a key that was forgotten may go on without being bound by its use."""
         self._forgetting = self._verbs_that_unbind()
+        self._dropping = self._forgetting - (OPENNESS - {"add"})
+        if contract.cookie is not None:
+            # What the balancer wrote down itself is lost with its memory, not when the pool changes.
+            self._dropping -= MEMBERSHIP
 
     # Whole requests.
 
@@ -284,7 +288,7 @@ class Rules:
 
         Not because another one went or came back: who spreads its keys over whoever is open knows them still.
         """
-        if self._ended(binding, exchange, self._forgetting - (OPENNESS - {"add"})):
+        if self._ended(binding, exchange, self._dropping):
             return True
         return any(
             name in loss.maybe and loss.reaction == NOT_PROMISED
