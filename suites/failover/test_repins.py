@@ -248,7 +248,8 @@ def test_rate(s: Scenario) -> None:
             rounds += 1
             everybody()
 
-    s.step(f"all {len(users)} users at once, again and again, while {dead} fails")
+    s.step(f"all {len(users)} users at once, before and again and again while {dead} fails")
+    everybody()
     s.system.kill(dead, meanwhile=meanwhile)
     s.step("everybody goes on, all at once")
     for _ in range(2):
