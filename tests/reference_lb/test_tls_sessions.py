@@ -161,7 +161,7 @@ def test_who_says_nothing_is_cut(run_lab: Any) -> None:
             assert await connection.closed()
 
     sections = {"listener": {"port": 0, "protocol": "tcp"}, "affinity": {"mode": "tls-session-id"}}
-    run_lab(scenario, timeouts={"connect": "200ms"}, **sections)
+    run_lab(scenario, timeouts={"idle": "200ms"}, **sections)
 
 
 def test_it_is_for_connections(tmp_path: Path) -> None:

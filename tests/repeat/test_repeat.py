@@ -18,7 +18,10 @@ def test_a_runs_exit_code_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     spec.loader.exec_module(repeat)
     agreed = {"one": {"affinity.holds": "held"}}
     verdicts = SimpleNamespace(
-        run=lambda *_: (exit_code, "said so", agreed), expected=lambda: agreed, differences=lambda *_: []
+        run=lambda *_: (exit_code, "said so", agreed),
+        expected=lambda: agreed,
+        differences=lambda *_: [],
+        played_again=lambda *_: [],
     )
     (tmp_path / "docs").mkdir()
     monkeypatch.setattr(repeat, "ROOT", tmp_path)
