@@ -26,7 +26,7 @@ def _variants(contract: Contract) -> list[str]:
     unless=lambda contract: "" if _variants(contract) else "the documentation does not say which key counts",
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
-    budget=90,
+    budget=140,
     sees=0.5,
 )
 def test_key_precedence(s: Scenario) -> None:

@@ -22,7 +22,7 @@ CERTAINTY = "one violation is enough; no luck of a right balancer can cause one"
     variants=("close", "keep-alive"),
     certainty=CERTAINTY,
     error_rate=0.0,
-    budget=60,
+    budget=110,
     sees=0.23,
 )
 def test_http10(s: Scenario) -> None:

@@ -19,7 +19,7 @@ ROUNDS = 3
     variants=("new-session", "resumed-session"),
     certainty="one violation is enough; no luck of a right balancer can cause one",
     error_rate=0.0,
-    budget=60,
+    budget=100,
     sees=0.2,
 )
 def test_tls(s: Scenario) -> None:
