@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 
 from limpet.harness.network.namespaces import missing, missing_filter
+
+# Tests run without packages (--import-mode=importlib), so what they share is made importable by one odd name.
+_spec = importlib.util.spec_from_file_location("limpet_lab_judging", Path(__file__).with_name("judging.py"))
+assert _spec is not None and _spec.loader is not None
+_module = importlib.util.module_from_spec(_spec)
+sys.modules["limpet_lab_judging"] = _module
+_spec.loader.exec_module(_module)
 
 
 @pytest.fixture(scope="session")

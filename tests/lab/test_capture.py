@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from limpet_lab_judging import judged
 
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.collecting import behaviours
-from limpet.harness.engine.lab import Lab as Run
-from limpet.harness.engine.plan import Job, plan
-from limpet.harness.engine.runner import Runner
+from limpet.harness.engine.plan import plan
 from limpet.harness.model.history import Sent, read
-from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.model.verdict import Verdict
 from limpet.harness.network import capture, topology
 from limpet.harness.network.capture import Capture
 from limpet.harness.network.frames import Wanted
@@ -124,22 +122,6 @@ def test_further_fragments_and_errors_belong_to_their_flow() -> None:
     other = IP(src="198.51.100.1", dst="192.0.2.34") / UDP(sport=5001, dport=53)
     assert not wanted(bytes(Ether() / other))
     assert not wanted(b"short")
-
-
-def judged(jobs: list[Job], out: Path) -> list[Result]:
-    """Their results, in a lab of a thread's own."""
-    results: list[Result] = []
-
-    def live() -> None:
-        with Run(1, [job.loaded for job in jobs], network="namespace") as run:
-            runner = Runner(run, jobs, out, lambda _event: None)
-            runner.start()
-            results.extend(runner.result(job.key) for job in jobs)
-
-    thread = threading.Thread(target=live)
-    thread.start()
-    thread.join()
-    return results
 
 
 @pytest.fixture(scope="module")

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
+from limpet_lab_judging import judged
 
 from limpet.harness.engine.collecting import behaviours
-from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job, plan
-from limpet.harness.engine.runner import Runner
-from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.model.verdict import Verdict
 from limpet.harness.selftest.faults import read
 from limpet.harness.selftest.trials import _in_wrong_place
 from limpet.harness.targets.load import BUNDLED, LoadedTarget, load
 
 FAULTY = Path(__file__).with_name("faulty")
 NFT = "nftables-jhash-source"
-
-
-def judged(jobs: list[Job], out: Path) -> list[Result]:
-    """Their results, in a lab of a thread's own."""
-    results: list[Result] = []
-
-    def live() -> None:
-        with Lab(1, [job.loaded for job in jobs], network="namespace") as lab:
-            runner = Runner(lab, jobs, out, lambda _event: None)
-            runner.start()
-            results.extend(runner.result(job.key) for job in jobs)
-
-    thread = threading.Thread(target=live)
-    thread.start()
-    thread.join()
-    return results
 
 
 def row(target: LoadedTarget, variant: str) -> Job:

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from limpet_lab_judging import judged
 
 from limpet.harness.engine.collecting import behaviours
-from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.plan import Job, plan
-from limpet.harness.engine.runner import Runner
-from limpet.harness.model.verdict import Result, Verdict
+from limpet.harness.model.verdict import Verdict
 from limpet.harness.network.namespaces import Host, make
 from limpet.harness.targets.load import BUNDLED, load, names
 
 OURS = [name for name in names() if name.startswith("nftables-")]
 STICKY = [name for name in OURS if load(name).own.affinity != "none"]
 SCRIPT = BUNDLED / "_shared" / "nftables.sh"
-
-
-def judged(jobs: list[Job], out: Path, network: str = "namespace") -> list[Result]:
-    """Their results, in a lab of a thread's own."""
-    results: list[Result] = []
-
-    def live() -> None:
-        with Lab(1, [job.loaded for job in jobs], network="namespace" if network == "namespace" else "loopback") as lab:
-            runner = Runner(lab, jobs, out, lambda _event: None)
-            runner.start()
-            results.extend(runner.result(job.key) for job in jobs)
-
-    thread = threading.Thread(target=live)
-    thread.start()
-    thread.join()
-    return results
 
 
 def test_without_its_hash_each_of_them_is_found_to_be_off(filtered: None, tmp_path: Path) -> None:
