@@ -1,4 +1,4 @@
-"""`limpet targets`, `behaviours`, `requirements`, `init` and `schema`: what shows and drafts."""
+"""`limpet targets`, `behaviours`, `profiles`, `requirements`, `init` and `schema`: what shows and drafts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,28 @@ def behaviours(suites: tuple[Path, ...]) -> int:
 
 
 @click.command()
-@click.option("--profile", metavar="P", help="Only those of this profile (product/profile).")
+@click.option("--product", metavar="X", help="Only those of this product.")
+def profiles(product: str | None) -> int:
+    """List the products' modes whose promises limpet knows: what `profile` in a target.toml may name."""
+    from limpet.harness.cli.catalogues import catalogues
+    from limpet.harness.cli.tables import show_table
+    from limpet.harness.model.contract.validation import nearest
+
+    known = catalogues()
+    if product is not None and product not in known:
+        raise UsageFault(f'no product "{product}"; {nearest(product, known)}', where="--product")
+    rows: list[tuple[str, ...]] = []
+    for name, catalogue in known.items():
+        for mode, each in catalogue.profile.items() if product in (None, name) else ():
+            stated = sum(mode in requirement.profiles for requirement in catalogue.requirement)
+            rows.append((f"{name}/{mode}", each.title, f"{stated} requirements", catalogue.product.version))
+    show_table(("profile", "title", "documented", "of version"), rows)
+    click.echo("\nWhat one promises, sentence by sentence: limpet requirements --profile PROFILE")
+    return 0
+
+
+@click.command()
+@click.option("--profile", metavar="P", help="Only those of this profile (product/profile); limpet profiles lists them.")
 @click.option("--product", metavar="X", help="Only those of this product.")
 @click.option("--coverage", is_flag=True, help="Which of them are really checked: exit 1 on a gap.")
 @click.option("--results", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --coverage: a "
@@ -87,11 +108,11 @@ def requirements(
     known = catalogues()
     if product is not None and product not in known:
         raise UsageFault(f'no product "{product}"; {nearest(product, known)}', where="--product")
-    profiles = [f"{name}/{each}" for name, catalogue in known.items() for each in catalogue.profile]
-    if profile is not None and profile not in profiles:
-        raise UsageFault(f'no profile "{profile}"; {nearest(profile, profiles)}', where="--profile")
+    modes = [f"{name}/{each}" for name, catalogue in known.items() for each in catalogue.profile]
+    if profile is not None and profile not in modes:
+        raise UsageFault(f'no profile "{profile}"; {nearest(profile, modes)}', where="--profile")
     if coverage:
-        of_product = [each for each in profiles if each.startswith(f"{product}/")]
+        of_product = [each for each in modes if each.startswith(f"{product}/")]
         return show_coverage(results, selftest, [profile] if profile is not None else of_product)
     if results is not None or selftest is not None:
         raise UsageFault("--results and --selftest go with --coverage", do="Add it, or leave them out.")
@@ -156,4 +177,4 @@ def schema(what: str) -> int:
     return 0
 
 
-COMMANDS = (targets, behaviours, requirements, init, schema)
+COMMANDS = (targets, behaviours, profiles, requirements, init, schema)

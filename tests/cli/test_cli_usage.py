@@ -276,6 +276,13 @@ def test_requirements_of_a_profile_have_their_sources(said) -> None:
     assert "invisible: " in everything
 
 
+def test_profiles_are_listed_by_the_name_that_a_target_gives(said) -> None:
+    code, text = said("profiles", "--product", "nginx")
+    assert code == 0 and any(row.startswith("nginx/ip-hash ") for row in text.splitlines()) and "haproxy/" not in text
+    code, text = said("profiles", "--product", "ngnix")
+    assert code == ExitCode.USAGE and 'did you mean "nginx"' in text
+
+
 def test_init_writes_a_draft_and_overwrites_nothing(said, tmp_path: Path) -> None:
     directory = tmp_path / "mine"
     code, text = said("init", directory, "--url", "http://127.0.0.1:8080")
