@@ -112,6 +112,8 @@ def find(target: str | Path) -> Path:
         return BUNDLED / str(target)
     if path.is_dir():
         raise UsageFault(f"has no {FILE}", where=str(target), do="Write a draft with: limpet init")
+    if len(path.parts) > 1:
+        raise UsageFault("there is no such directory", where=str(target), do="Write a draft with: limpet init")
     raise UsageFault(
         f'no target "{target}"; {nearest(str(target), names())}',
         do="Name a directory, or one that `limpet targets` lists.",
@@ -135,7 +137,7 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
     table = _noted(faults, _toml, file)
     read = None if table is None else _noted(faults, _target, table, directory)
     chosen = {} if table is None else table.get("contract", {})
-    wanted = "" if table is None else table.get("profile")
+    wanted = None if table is None else table.get("profile")
     known = _noted(faults, _deviations, directory)
     files = _noted(faults, _catalogue_files, directory, catalogue)
     found = asked = None
@@ -295,7 +297,7 @@ def _profile(wanted: str, files: Sequence[Path], where: str) -> tuple[Path, Tabl
             if isinstance(profile, dict):
                 return file, profile
         known += _listed(raw)
-    raise UsageFault(f'no profile "{wanted}"; {nearest(wanted, known)}', where=where)
+    raise UsageFault(f'no profile "{wanted}"; {nearest(wanted, known)}', where=where, do="limpet profiles lists them.")
 
 
 def _listed(raw: Table) -> list[str]:

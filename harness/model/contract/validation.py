@@ -45,12 +45,18 @@ def counted(problems: typing.Sequence[str]) -> str:
     return "\n  ".join([count, *problems])
 
 
+MOST_WORDS = 40
+"""More than these are no help in a message; a list of them has a command of its own."""
+
+
 def nearest(word: str, valid: typing.Iterable[str]) -> str:
-    """`` (did you mean "x"?)`` when a valid word is close, else a list of the valid words."""
+    """`` (did you mean "x"?)`` when a valid word is close, else the valid words, of very many the first."""
     words = sorted(valid)
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return f'did you mean "{close[0]}"?'
+    if len(words) > MOST_WORDS:
+        return f"valid: {', '.join(words[: MOST_WORDS // 2])} and {len(words) - MOST_WORDS // 2} more"
     return "valid: " + ", ".join(words) if words else ""
 
 
