@@ -85,7 +85,9 @@ def profiles(product: str | None) -> int:
 
 
 @click.command()
-@click.option("--profile", metavar="P", help="Only those of this profile (product/profile); limpet profiles lists them.")
+@click.option(
+    "--profile", metavar="P", help="Only those of this profile (product/profile); limpet profiles lists them."
+)
 @click.option("--product", metavar="X", help="Only those of this product.")
 @click.option("--coverage", is_flag=True, help="Which of them are really checked: exit 1 on a gap.")
 @click.option("--results", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --coverage: a "

@@ -185,7 +185,7 @@ def _absorb(scenario: Scenario, child: Scenario) -> None:
         scenario.certain(text)
     scenario.waited += child.waited
     scenario._recorder.count_in(child.requests)
-    later = child._begin - scenario._begin
+    later = child.begin - scenario.begin
     scenario.steps += [Step(step.t + later, step.text) for step in child.steps]
 
 

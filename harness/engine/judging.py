@@ -15,6 +15,7 @@ from limpet.harness.engine.behaviour import CONFIDENCE
 from limpet.harness.engine.captured import write_packets
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.ending import Ending, ending_of
+from limpet.harness.engine.excuses import accusing
 from limpet.harness.engine.outcome import Inconclusive, NotCheckable, Observed
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.recorder import HistoryRecorder
@@ -26,6 +27,7 @@ from limpet.harness.model.events import ScenarioProgress
 from limpet.harness.model.statistics import smallest_visible_rate
 from limpet.harness.model.verdict import Result, Verdict
 from limpet.harness.model.violation import Kind, Violation
+from limpet.harness.processes.crowding import Crowding
 
 _SHOWN = 8
 """Violations kept of one scenario: the first ones tell the story, thousands would bury it."""
@@ -45,7 +47,7 @@ class Findings:
 
 
 def run_job(
-    job: Job, deployment: Deployment, timeline: Timeline, *, seed: int, prefix: str, out: Path,
+    job: Job, deployment: Deployment, timeline: Timeline, crowding: Crowding, *, seed: int, prefix: str, out: Path,
     tell: Callable[[ScenarioProgress], None] | None = None,
 ) -> Result:  # fmt: skip
     """Runs the test of a job; whatever happens becomes a verdict. The deployment is started already.
@@ -54,6 +56,7 @@ def run_job(
         job: what.
         deployment: where.
         timeline: of the run.
+        crowding: of the machine.
         seed: of the run.
         prefix: what the ids of its requests begin with.
         out: where its history goes.
@@ -79,7 +82,7 @@ def run_job(
     if tell is not None:
         scenario.progress = lambda text: tell(ScenarioProgress(result(_so_far(scenario, text)), text))
     try:
-        findings = _find(job, scenario, deployment)
+        findings = _find(job, scenario, deployment, crowding)
     finally:
         scenario.close()
         deployment.deafen()
@@ -158,7 +161,7 @@ def result_of(job: Job, verdict: Verdict, reason: str, **more: object) -> Result
     )
 
 
-def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
+def _find(job: Job, scenario: Scenario, deployment: Deployment, crowding: Crowding) -> Findings:
     alone = job.behaviour.own_deployment
     gone = ending_of(deployment.target, (), alone=alone)
     if gone is not None:
@@ -168,7 +171,7 @@ def _find(job: Job, scenario: Scenario, deployment: Deployment) -> Findings:
         return instead
     scenario.note_end(deployment, "balancer", alone=alone)
     lost = next((each for each in scenario.endings if not each.own), None)
-    return _lost(lost) if lost is not None else _judged(scenario, deployment, instead)
+    return _lost(lost) if lost is not None else _judged(job, scenario, deployment, instead, crowding)
 
 
 def _played(job: Job, scenario: Scenario, deployment: Deployment) -> Findings | None:
@@ -197,7 +200,9 @@ def _played(job: Job, scenario: Scenario, deployment: Deployment) -> Findings | 
     return None
 
 
-def _judged(scenario: Scenario, deployment: Deployment, instead: Findings | None) -> Findings:
+def _judged(
+    job: Job, scenario: Scenario, deployment: Deployment, instead: Findings | None, crowding: Crowding
+) -> Findings:
     """What the oracle says to the history, and what the scenario saw itself; else what it said instead."""
     try:
         verdicts = scenario.judge()
@@ -207,8 +212,11 @@ def _judged(scenario: Scenario, deployment: Deployment, instead: Findings | None
             detail="".join(traceback.format_exception(err)),
         )  # fmt: skip
     ended = bool(scenario.endings)
-    violations = [*scenario.violations, *verdicts.violations]
+    found = [*scenario.violations, *verdicts.violations]
+    violations, excuse = (found, "") if job.observed_only else accusing(found, crowding, scenario.begin)
     decided = scenario.decided + verdicts.decided
+    if excuse and not violations:
+        return Findings(Verdict.INCONCLUSIVE, f"{excuse}: {_headline(found)}", (), decided, ended=ended)
     if violations:
         timing = deployment.loaded.target.timing
         rests = rests_on(timing, scenario.controls, violations, waited=scenario.waited > 0)

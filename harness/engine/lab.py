@@ -19,6 +19,7 @@ from limpet.harness.engine.wires import WireMaker
 from limpet.harness.network import loopback
 from limpet.harness.network.site import LoopbackSite, Name, Site
 from limpet.harness.processes import leftovers
+from limpet.harness.processes.crowding import Crowding
 from limpet.harness.processes.keeper import Keeper
 from limpet.harness.targets.load import LoadedTarget
 
@@ -60,6 +61,8 @@ class Lab:
             os.close(self._owned)
             self.site.close()
             raise
+        self.crowding = Crowding()
+        self.crowding.watch()
         self.stock = Stock()
         self.redis = RedisServer(self.keeper, self.site.lease, self.workdir / "redis")
         self.seed = seed
@@ -84,6 +87,7 @@ class Lab:
     def close(self) -> None:
         """Ends every process and removes every file of the run but its results. Idempotent."""
         self.timeline.cancel()
+        self.crowding.close()
         self.keeper.close()
         self.site.close()
         shutil.rmtree(self.workdir, ignore_errors=True)

@@ -126,7 +126,7 @@ class Runner(Ledger):
         self._events.put(ScenarioStarted(job.loaded.target.name, job.name))
         prefix = f"{self._name}s{next(self._prefixes)}"
         return run_job(
-            job, deployment, self._lab.timeline, seed=self._lab.seed, prefix=prefix, out=self._out,
+            job, deployment, self._lab.timeline, self._lab.crowding, seed=self._lab.seed, prefix=prefix, out=self._out,
             tell=self._events.put,
         )  # fmt: skip
 

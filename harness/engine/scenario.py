@@ -84,7 +84,7 @@ class Scenario(Places):
             ranges=system.site.clients,
         )
         self._exclusive = exclusive
-        self._begin = time.monotonic()
+        self.begin = time.monotonic()
         self._people = 0
         self._clients: list[Client] = []
         if exclusive:
@@ -192,7 +192,7 @@ class Scenario(Places):
     def step(self, text: str) -> None:
         """Notes a step for the report."""
         now = time.monotonic()
-        self.steps.append(Step(now - self._begin, text))
+        self.steps.append(Step(now - self.begin, text))
         self._recorder.add(Note(now, text, self.system.offset))
         self._timeline.check()
 
@@ -242,7 +242,7 @@ class Scenario(Places):
         """
         if right:
             self.decided += 1
-        elif kind not in _OF_A_PIN or time.monotonic() - self._begin - self.waited < self.lasts:
+        elif kind not in _OF_A_PIN or time.monotonic() - self.begin - self.waited < self.lasts:
             self.broken(kind, text, exchange)
         return right
 
@@ -321,7 +321,7 @@ class Scenario(Places):
         number = f" {control.value:g}" if control.value else ""
         detail = f" ({control.detail})" if control.detail else ""
         text = f"{control.verb} {control.backend}{number}{detail}".strip()
-        self.steps.append(Step(control.t - self._begin, text))
+        self.steps.append(Step(control.t - self.begin, text))
 
 
 def plan_seed(seed: str) -> str:
