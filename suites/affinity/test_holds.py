@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
-from limpet import Client, Scenario, behaviour, together
+from limpet import Client, Scenario, behaviour, load, together
 from limpet.harness.model.oracle.exchanges import ODD
 
 REQUESTS = 25
 """Requests of one user: with three users a balancer that loses one pin in ten is missed with a chance of 0.5 %."""
+MANY = 1497
+"""Requests of all users: a balancer that loses one pin in 500 is missed with a chance of 5 %."""
 CONNECTIONS = 12
 ROUNDS = 8
 AT_ONCE = 8
@@ -16,15 +19,21 @@ LONG = b"limpet\n" * 20000
 """Above 64 and 128 KiB, where proxies begin to keep bodies in files."""
 
 
-@behaviour("affinity.holds", error_rate=0.0, budget=180, sees=0.04)
+@behaviour("affinity.holds", error_rate=0.0, budget=1900, sees=0.002)
 def test_holds(s: Scenario) -> None:
-    """All requests of one user reach one backend."""
+    """All requests of one user reach one backend, of very many too."""
+    users = []
     for name in s.names:
         user = s.pinned(name)
         s.step(f"{user.name} is pinned to {name} and sends {REQUESTS} requests")
         for _ in range(REQUESTS):
             # Below layer 7 a kept connection stays where it is by itself and could show nothing.
             user.visit(new_connection=s.contract.layer == 4)
+        users.append(user)
+    if s.contract.layer == 7:
+        each = math.ceil(MANY / len(users))
+        s.step(f"and each of them {each} more, one after another")
+        load(s, users, each)
 
 
 @behaviour("affinity.holds-across-connections", error_rate=0.0, budget=200, sees=0.08)
