@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from limpet import Client, Contract, Exchange, Kind, NotCheckable, Observed, Scenario, behaviour, load, main_cookies
+from limpet import Client, Contract, Exchange, Kind, Observed, Scenario, behaviour, load, main_cookies
 from limpet.harness.model.contract.stated import may, must
 
 DURING = 12
@@ -15,12 +15,6 @@ STAYS = 15
 
 ROUNDS = 4
 """How often everybody comes at the most while the failure is not noticed yet."""
-
-
-def two_survivors(s: Scenario) -> None:
-    """Who stays where he is tells nothing where there is nobody else left."""
-    if len(s.names) < 3:
-        raise NotCheckable(f"of {len(s.names)} backends one would be left, and its users have nowhere else to go")
 
 
 def failures(s: Scenario, seen: list[Exchange]) -> None:
@@ -193,7 +187,7 @@ def first_answer(s: Scenario, user: Client, dead: str, *, promised: bool) -> boo
 )
 def test_others_unmoved(s: Scenario) -> None:
     """Users of healthy backends stay where they are, before and after the failure is noticed."""
-    two_survivors(s)
+    s.need_members(3)  # of two one would be left, and its users have nowhere else to go
     groups = s.pinned_to_each(7)
     dead = s.rng.choice(s.names)
     lost = groups.pop(dead)[0]
@@ -238,7 +232,7 @@ def test_others_unmoved(s: Scenario) -> None:
 )
 def test_rate(s: Scenario) -> None:
     """One backend of n fails: the users that move are those that were pinned to it, and no others."""
-    two_survivors(s)
+    s.need_members(3)  # of two one would be left, and its users have nowhere else to go
     groups = s.pinned_to_each(5)
     dead = s.rng.choice(s.names)
     users = {user.name: user for group in groups.values() for user in group}
