@@ -88,7 +88,10 @@ def _issued(
     foreign: bool,
 ) -> None:
     kept: dict[str, Home] = {}
-    for before in instead_of:
+    # Whose name this is was known before; what else the client brought changes nothing about it.
+    named = rules.names_servers and not binding.free and binding.homes.keys() == {exchange.backend}
+    past = binding.former, binding.confirmed
+    for before in () if named else instead_of:
         if before.bound:
             kept |= rules.kept(before, exchange, exchange.backend, replaced=False)
     # Applications may give many users one value; only what the balancer itself hands out moves a key.
@@ -114,6 +117,8 @@ def _issued(
             binding.inherit(before, exchange.backend, rules.lost(before, exchange), over=over)
             if len(allowed.backends) > 1 and not over:
                 binding.reborn = min(binding.reborn, exchange.lab_begin)
+    if named:
+        binding.former, binding.confirmed = past
 
 
 def _used(binding: Binding, exchange: Exchange, alone: Allowed, allowed: Allowed, rules: Rules) -> None:

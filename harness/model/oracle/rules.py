@@ -104,6 +104,9 @@ class Rules:
         """Whether a mere use may bind a key that nobody is known to have handed out."""
         self.unknown_stays = not self.by_use and unknown_may_stay_unknown(contract)
         """Whether a key that was forgotten may go on without being bound by its use."""
+        cookie = contract.cookie
+        self.names_servers = cookie is not None and must(cookie.value, "server-id")
+        """Whether a value of the balancer's cookie is the name of one server, the same for all its users."""
         self._forgetting = self._verbs_that_unbind()
         self._dropping = self._forgetting - (OPENNESS - {"add"})
         if contract.cookie is not None:

@@ -60,7 +60,8 @@ def contract_of(manner: Manner, loosen: random.Random | None = None) -> Contract
     elif manner.key == "app":
         data |= {"affinity": "app-cookie", "application": {"name": "S"}}
     else:
-        data |= {"affinity": "lb-cookie", "cookie": {"name": "S"}}
+        value = {"value": "server-id"} if manner.store == "server-id" else {}
+        data |= {"affinity": "lb-cookie", "cookie": {"name": "S"} | value}
     if manner.duration is not None:
         loose = loosen is not None and loosen.random() < 0.3
         data["duration"] = {

@@ -160,3 +160,22 @@ def test_who_was_never_named_is_somebodys_own_backend(tale: Tale) -> None:
     tale.ask(1.0, "k", "pod-1")
     tale.ask(2.0, "k", "pod-2")
     assert kinds(tale.judge(contract(), members=())) == [Kind.MOVED]
+
+
+def test_the_name_of_another_server_goes_on_naming_that_one() -> None:
+    """Many users have it: that one of them got it as a stand-in's name says nothing about who has it of old."""
+
+    def told(value: str | None) -> list[Kind]:
+        tale = Tale()
+        tale.ask(0.0, None, "a", sets="ka")
+        tale.ask(0.5, None, "b", sets="kb", client="y")
+        tale.ask(1.0, "kb", "b", client="y")
+        tale.do(2.0, "kill", "a")
+        tale.ask(3.0, "ka", "b", sets="kb")
+        tale.do(4.0, "revive", "a")
+        tale.ask(6.0, "kb", "a", client="y")
+        promised = contract(unhealthy=["repin", "reroute"], cookie={"name": "S", "value": value})
+        return kinds(tale.judge(promised))
+
+    assert told("server-id") == [Kind.MOVED]
+    assert told(None) == []
