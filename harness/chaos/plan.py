@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from limpet.harness.chaos.fault import Fault, FaultKind
 from limpet.harness.chaos.nemesis import Inflicted, Nemesis, never
 from limpet.harness.targets.load import LoadedTarget
+from limpet.harness.targets.promised import stays_unnoticed
 
 Plan = tuple[Fault, ...]
 
@@ -40,8 +41,12 @@ STEADY: tuple[FaultKind, ...] = (
 
 
 def possible(loaded: LoadedTarget, kinds: Sequence[FaultKind], *, wired: bool, linked: bool = False) -> list[FaultKind]:
-    """Those kinds of fault that this target can have."""
-    return [kind for kind in kinds if not never(loaded, kind, wired=wired, linked=linked)]
+    """Those kinds of fault that this target can have, and after which it promises its users anything."""
+    return [
+        kind
+        for kind in kinds
+        if not never(loaded, kind, wired=wired, linked=linked) and not stays_unnoticed(loaded, kind)
+    ]
 
 
 def draw(

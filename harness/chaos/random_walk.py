@@ -38,7 +38,7 @@ AGAIN = 3
 
 def dealt(loaded: LoadedTarget, seed: str, *, walks: int = WALKS) -> Iterator[tuple[Step, ...]]:
     """The walks of a run with this seed, as many as it plays at the most."""
-    dealer = Dealer(loaded.target, loaded.contract, random.Random(seed))
+    dealer = Dealer(loaded, random.Random(seed))
     waits = 0.0
     for number in range(walks):
         steps = within(dealer.walk(), loaded.target, loaded.contract, SECONDS)
@@ -94,7 +94,7 @@ def play_walk(scenario: Scenario, walk: Walk) -> None:
         NotCheckable: the target cannot take one of its steps.
     """
     loaded = scenario.system.loaded
-    cannot = {reason: None for step in walk.step if (reason := unfit(step, loaded.target, loaded.contract))}
+    cannot = {reason: None for step in walk.step if (reason := unfit(step, loaded))}
     if cannot:
         mode = "" if walk.affinity == loaded.contract.affinity else f" (the walk is one of {walk.affinity})"
         raise NotCheckable("; ".join(cannot) + mode)

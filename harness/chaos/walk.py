@@ -17,7 +17,8 @@ import msgspec
 from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.validation import nearest
 from limpet.harness.targets.abilities import why_not
-from limpet.harness.targets.model import Target
+from limpet.harness.targets.load import LoadedTarget
+from limpet.harness.targets.promised import stays_unnoticed
 
 Word = Literal[
     "visit", "strangers",
@@ -143,14 +144,17 @@ LONGEST_WAIT = 3.0
 """Real seconds that one step of the clock may take where the clock cannot be moved."""
 
 
-def unfit(step: Step, target: Target, contract: Contract) -> str:
-    """Why a target cannot take a step ("" when it can)."""
+def unfit(step: Step, loaded: LoadedTarget) -> str:
+    """Why a target cannot take a step, or promises nothing after it ("" when neither is so)."""
+    target, contract = loaded.target, loaded.contract
     spec = SPECS[step.do]
     for need in spec.needs:
         if reason := why_not(target, need):
             return reason
     if not spec.seen and contract.layer == 4:
         return f"below layer 7 a balancer cannot see a `{step.do}`, so that nothing is promised of it"
+    if reason := stays_unnoticed(loaded, step.do):
+        return reason
     if step.do == "health" and not target.backends.health_checked:
         return f"{target.name} does not look at its backends' health path"
     if step.show != "own" and not _shows(contract):

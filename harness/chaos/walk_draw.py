@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from limpet.harness.chaos.walk import Step, Word, lifetime, unfit
 from limpet.harness.model.contract import Contract
+from limpet.harness.targets.load import LoadedTarget
 from limpet.harness.targets.model import Target
 
 EVENTS = 13
@@ -79,13 +80,11 @@ class Dealer:
     """Deals walks for one target.
 
     Args:
-        target: what it can take.
-        contract: what its pins are.
+        loaded: the target.
         rng: where the luck comes from.
     """
 
-    target: Target
-    contract: Contract
+    loaded: LoadedTarget
     rng: random.Random
     _users: int = USERS
     _met: set[tuple[Word, ...]] = field(default_factory=set)
@@ -95,7 +94,7 @@ class Dealer:
         """One walk. The same sequence of calls gives the same walks, whatever the machine."""
         self._users = USERS
         steps = [Step("visit", users=tuple(range(1, USERS + 1)), strangers=self.rng.randrange(3))]
-        able = [word for word in self._words() if not unfit(_sample(word), self.target, self.contract)]
+        able = [word for word in self._words() if not unfit(_sample(word), self.loaded)]
         for word in self._best_deal(able):
             steps.append(self._event(word))
             steps += self._visits()
@@ -110,7 +109,7 @@ class Dealer:
 
     def _deal(self, deck: list[Word]) -> list[Word]:
         """Some order of events in which each has sense at its moment."""
-        backends = self.target.backends
+        backends = self.loaded.target.backends
         pool = _Pool(members=len(backends.member) or len(backends.weights) or backends.count)
         found: list[Word] = []
         while len(found) < EVENTS:
@@ -135,7 +134,7 @@ class Dealer:
         one = self._one()
         if word == "kill":
             how: Word = self.rng.choice(("kill", "kill", "kill", "kill", "hang", "reset", "health"))
-            if unfit(Step(how), self.target, self.contract):
+            if unfit(Step(how), self.loaded):
                 how = word
             meanwhile = tuple(sorted(self._some(0.4))) if how == word and self.rng.random() < 0.7 else ()
             return Step(how, backend=self._where(one), users=meanwhile)
@@ -159,7 +158,7 @@ class Dealer:
                 connection="kept" if kept else "new",
             )  # fmt: skip
         odd = Step("visit", users=(self._one(),), show="first" if self.rng.random() < 0.7 else "nothing")
-        if self.rng.random() < 0.15 and not unfit(odd, self.target, self.contract):
+        if self.rng.random() < 0.15 and not unfit(odd, self.loaded):
             yield odd
 
     def _one(self) -> int:

@@ -22,7 +22,7 @@ WALK = Walk("reference-source-ip", "source-ip", (Step("visit", users=(1, 2)), St
 @given(st.integers(0, 10_000), st.text(max_size=30))
 def test_a_dealt_walk_comes_back_as_it_was(seed: int, text: str) -> None:
     loaded = load("reference-lb-cookie-idle")
-    steps = Dealer(loaded.target, loaded.contract, random.Random(seed)).walk()
+    steps = Dealer(loaded, random.Random(seed)).walk()
     walk = Walk("reference-lb-cookie-idle", "lb-cookie", steps, "moved", str(seed))
     assert parse(text_of(walk, [text] * len(steps), [text]), "here") == walk
 

@@ -30,7 +30,7 @@ def in_order(*words: str) -> Callable[[Steps], Steps | None]:
 
 def dealt(seed: int) -> Steps:
     loaded = load("reference-lb-cookie-idle")
-    return Dealer(loaded.target, loaded.contract, random.Random(seed)).walk()
+    return Dealer(loaded, random.Random(seed)).walk()
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ TARGETS = ("reference-lb-cookie-idle", "reference-source-ip", "reference-tcp-sou
 
 def walks(target: str, count: int, seed: int = 1) -> list[tuple[Step, ...]]:
     loaded = load(target)
-    dealer = Dealer(loaded.target, loaded.contract, random.Random(seed))
+    dealer = Dealer(loaded, random.Random(seed))
     return [dealer.walk() for _ in range(count)]
 
 
@@ -29,7 +30,7 @@ def test_a_dealt_walk_is_whole_and_within_what_the_target_can_take(target: str) 
         assert len([step for step in walk if step.do != "visit"]) <= EVENTS
         for step in walk:
             assert problems(step) == []
-            assert unfit(step, loaded.target, loaded.contract) == ""
+            assert unfit(step, loaded) == ""
 
 
 def test_the_same_luck_deals_the_same_walks_and_another_one_others() -> None:
@@ -54,12 +55,20 @@ def test_below_layer_7_nothing_is_dealt_that_a_balancer_cannot_see() -> None:
     assert all(step.show == "own" for walk in walks("reference-tcp-source-ip", 6) for step in walk)
 
 
+def test_a_failure_of_which_the_documentation_says_nothing_is_not_dealt() -> None:
+    """Apache says what becomes of a backend that refuses or hangs; one that resets may be asked for ever."""
+    dealt = {step.do for walk in walks("apache-routeid", 60) for step in walk}
+    assert "kill" in dealt and not dealt & {"reset", "health"}
+    assert {"hang", "reset", "health"} <= {step.do for walk in walks("reference-lb-cookie-idle", 60) for step in walk}
+    assert "apache/routeid" in unfit(Step("reset", backend="of 1"), load("apache-routeid"))
+
+
 def test_a_clock_that_cannot_be_moved_is_let_run_for_seconds_only() -> None:
     loaded = load("reference-real-idle")
     lapses = [step.lifetimes for walk in walks("reference-real-idle", 6) for step in walk if step.do == "clock"]
     whole = loaded.contract.duration.value or 0.0
     assert all(lapse * whole <= 3.0 for lapse in lapses)
-    assert unfit(Step("clock", lifetimes=0.5), load("reference-round-robin").target, loaded.contract) == ""
+    assert unfit(Step("clock", lifetimes=0.5), replace(load("reference-round-robin"), contract=loaded.contract)) == ""
 
 
 def test_what_a_walk_waits_for_is_known_before_it_is_played() -> None:
