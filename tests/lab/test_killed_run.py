@@ -98,7 +98,7 @@ def test_the_next_run_removes_what_a_killed_keeper_left(filtered: None, tmp_path
     scratch = tmp_path / "tmp"
     scratch.mkdir()
     run_it = [sys.executable, "-m", "limpet.harness.cli.main", "run", "--network", "namespace"]
-    # What a keeper has started dies with it; what those have started does not. The balancer that is rules has such a one.
+    # What a keeper has started dies with it; what that has started does not. A balancer that is rules has such a child.
     command = [*run_it, "--target", "nftables-jhash-source", "--target", "reference-real-idle"]
     command += ["--behaviour", "membership.*", "--behaviour", "duration.*", "--out", str(tmp_path / "out")]
     environment = {**os.environ, "TMPDIR": str(scratch)}
