@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import resource
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -25,8 +27,8 @@ _SPARE = 1000
 _FAILURES = 0.05
 """The share of failures above which nothing is said: who is overloaded shows nothing of its pins."""
 
-_AT_REST, _REST = 50, 10.0
-"""Connections to backends that a balancer may keep, and seconds until it has ended those beyond."""
+_AT_REST, _STILL, _REST = 50, 1.0, 10.0
+"""Connections to backends that are few, seconds after which no more of them are ended, and seconds at the most."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ def swarm(scenario: Scenario, crowd: Crowd, *, again: bool) -> dict[str, str]:
             ended += users.ended_early
             failed += users.failed.total()
             users.close()
-        # So many ends at once take everybody a while; who comes next shall not have to wait for that.
-        scenario.until(lambda: scenario.system._servers.connections() <= _AT_REST, _REST)
+        if begin + batch < len(addresses):
+            _come_to_rest(scenario)
     how = "all at once" if batch >= len(addresses) else f"in batches, {open_at_once} of them open at once"
     scenario.observe(f"{len(addresses)} addresses, each with a connection of its own, {how}")
     if failed > _FAILURES * len(addresses):
@@ -132,6 +134,23 @@ def swarm(scenario: Scenario, crowd: Crowd, *, again: bool) -> dict[str, str]:
     if ended:
         scenario.observe(f"{ended} connections were ended while nothing was asked on them")
     return homes
+
+
+def _come_to_rest(scenario: Scenario) -> None:
+    """So many ends at once take everybody a while; who comes next shall not have to wait for that.
+
+    A balancer that keeps its connections to backends for later requests is at rest with as many as it likes.
+    """
+    least, since = math.inf, time.monotonic()
+
+    def rests() -> bool:
+        nonlocal least, since
+        count, now = scenario.system._servers.connections(), time.monotonic()
+        if count < least:
+            least, since = count, now
+        return count <= _AT_REST or now - since >= _STILL
+
+    scenario.until(rests, _REST)
 
 
 def _stayed(scenario: Scenario, members: list[Member], before: dict[str, tuple[str, str]]) -> None:

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pyroute2 import IPRoute
 
@@ -33,6 +34,7 @@ from limpet.harness.processes.lease import FIRST_PORT, Role, Seat, bindable, eph
 _LOCAL_TABLE = 255
 _SCOPE_LINK, _SCOPE_HOST = 253, 254
 _NODAD = 0x02
+_ICMP = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 
 
 class Lab:
@@ -167,12 +169,40 @@ class Lab:
         host.close()
 
     @staticmethod
-    def route(kernel: IPRoute, verb: str, address: str, link: int, via: str) -> None:
-        """Adds or deletes the route to one address behind a host."""
+    def route(kernel: IPRoute, verb: str, address: str, link: int, via: str, table: int) -> None:
+        """Adds or deletes the route to one address behind a host, in a table of the router's."""
         if ":" in address:
-            kernel.route(verb, dst=f"{address}/128", gateway=topology.LINK_HOST, oif=link, family=socket.AF_INET6)
+            kernel.route(
+                verb, dst=f"{address}/128", gateway=topology.LINK_HOST, oif=link, family=socket.AF_INET6, table=table
+            )
         else:
-            kernel.route(verb, dst=f"{address}/32", gateway=via, oif=link, flags=["onlink"])
+            kernel.route(verb, dst=f"{address}/32", gateway=via, oif=link, flags=["onlink"], table=table)
+
+    def divert(self, verb: Literal["add", "del"], balancer: tuple[str, int], table: int) -> None:
+        """Has the router look up in this table first what a balancer sends, or no longer.
+
+        Scenarios draw their users' addresses without knowing of each other, and many share one lab: an address may be
+        a gateway's for one balancer and somebody's home for another. Who answers tells the router which one is meant.
+
+        Args:
+            verb: whether it begins or ends.
+            balancer: address and port that it listens on.
+            table: its number, which is the rules' priority too.
+
+        Raises:
+            SetupFault: the kernel refused it.
+        """
+        with self._lock:
+            if self._home < 0:
+                return
+        host, port = balancer
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        answers = {"src": host, "family": family, "table": table, "priority": table}
+        with self.core.configured() as kernel:
+            for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP):
+                kernel.rule(verb, **answers, ip_proto=protocol, sport_range=f"{port}:{port}")
+            # Errors have no ports. They are about a packet of the user's, and are of no meaning to anybody else.
+            kernel.rule(verb, **answers, ip_proto=_ICMP[family])
 
     def close(self) -> None:
         """Lets go of every host; what still runs there keeps it until it ends. Idempotent."""

@@ -17,13 +17,16 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network.lab import Lab
 from limpet.harness.network.namespaces import Host, missing_filter
-from limpet.harness.network.topology import Plan
+from limpet.harness.network.topology import PAIRS, Plan
 
 INSIDE, INSIDE_V6 = "198.51.100.0/24", "2001:db8:4000::/64"
 """What users behind a gateway have. The same behind each: nobody outside ever sees it."""
 
 _TRACKED = Path("/proc/thread-self/net/nf_conntrack")
 """One connection a line: src, dst, sport and dport as its first packet had them, then as its answers have them."""
+
+_FIRST_TABLE = 1000
+"""Of the router's tables of routes: each gateway has one, for answers of its own balancer only."""
 
 _ENDS = ("src=", "dst=", "sport=", "dport=")
 _TIMEOUTS = {
@@ -66,6 +69,8 @@ class Gateway:
         self._known: dict[tuple[str, int], str] = {}
         outside, inside = taken = lab.pairs.take()
         self._pair: tuple[Plan, Plan] | None = taken
+        self._table = _FIRST_TABLE + PAIRS.index(taken)
+        self._diverted = False
         try:
             self._gateway = lab.attach(outside, forwards=True)
             self._hosts.append(self._gateway)
@@ -73,6 +78,8 @@ class Gateway:
             self.inside = lab.attach(replace(inside, prefixes=(INSIDE,), prefixes_v6=(INSIDE_V6,)), self._gateway)
             self._hosts.append(self.inside)
             self._gateway.filter(_table(self._six))
+            lab.divert("add", towards, self._table)
+            self._diverted = True
             self.change(egress)
         except BaseException:
             self.close()
@@ -90,7 +97,7 @@ class Gateway:
                 number = kernel.link_lookup(ifname=link)[0]
                 for verb, addresses in (("del", self.egress), ("add", egress)):
                     for address in addresses:
-                        self._lab.route(kernel, verb, address, number, via)
+                        self._lab.route(kernel, verb, address, number, via, self._table)
             self.egress = tuple(egress)
             self._known.clear()
             self._gateway.filter(_rules(self.egress, self._six))
@@ -141,6 +148,9 @@ class Gateway:
         with self._lock:
             while self._hosts:
                 self._lab.detach(self._hosts.pop())
+            if self._diverted:
+                self._diverted = False
+                self._lab.divert("del", self._towards, self._table)
             if self._pair is not None:
                 self._lab.pairs.give_back(self._pair)
                 self._pair = None

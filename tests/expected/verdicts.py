@@ -2,8 +2,9 @@
 
 ``python tests/expected/verdicts.py`` runs every bundled target and rewrites the files; read the difference before
 you commit it: each line of it is a change of what limpet says about somebody's balancer. Names of targets after it are
-the only ones that are run and rewritten. Of a row that is *not checkable* the reason is written down too, so that it
-never comes to be so for another one unnoticed.
+the only ones that are run and rewritten. With ``--lab`` as the first word it does the same for what is judged in a lab
+of network namespaces (root), whose files are in ``namespace/``. Of a row that is *not checkable* the reason is written
+down too, so that it never comes to be so for another one unnoticed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ from limpet.harness.targets.load import load, names
 from limpet.reports.conformance import load as load_conformance
 
 HERE = Path(__file__).parent
+LAB = HERE / "namespace"
+"""What the same targets come to in a lab of network namespaces."""
+
+IN_THE_LAB = (
+    "reference-source-ip", "reference-tcp-source-ip", "reference-udp-source-ip", "reference-udp-flow", "nginx-ip-hash",
+    "nginx-stream", "haproxy-source", "haproxy-tcp", "envoy-ring-hash-source", "nftables-jhash-source",
+    "nftables-jhash-flow", "nftables-round-robin",
+)  # fmt: skip
+"""One of each way to go by addresses or flows, of each product, and what runs in a lab only."""
+
 ALONE = 30.0
 """Seconds that a target may take besides what its longest scenario waits, on a machine that it has for itself."""
 
@@ -48,6 +59,21 @@ def run(targets: Iterable[str], out: Path, *arguments: str, timeout: float = 240
         command += ["--only", target]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=out.parent)
     return ended.returncode, ended.stdout + ended.stderr, read(out / "conformance.json")
+
+
+def run_in_the_lab(targets: Iterable[str], out: Path, timeout: float = 1200) -> tuple[int, str, Verdicts]:
+    """The same of one `limpet run` in a lab, of every behaviour but the lengthy ones."""
+    from limpet.harness.engine.collecting import behaviours
+
+    command = [sys.executable, "-m", "limpet.harness.cli.main", "run", "-q", "--network", "namespace"]
+    command += [word for name in targets for word in ("--target", name)]
+    wanted = [each.id for each in behaviours() if not each.lengthy and each.id != "balancer.upgrade"]
+    command += [word for name in wanted for word in ("--behaviour", name)]
+    ended = subprocess.run(
+        [*command, "--out", str(out)], capture_output=True, text=True, timeout=timeout, cwd=out.parent
+    )
+    file = out / "conformance.json"
+    return ended.returncode, ended.stdout + ended.stderr, read(file) if file.exists() else {}
 
 
 def read(file: Path) -> Verdicts:
@@ -100,14 +126,15 @@ def timing(matrix: Mapping[str, Any], waits: Mapping[str, tuple[str, float]]) ->
     return lines
 
 
-def expected() -> Verdicts:
-    """What is written down."""
-    return {path.stem: tomllib.loads(path.read_text())["verdicts"] for path in sorted(HERE.glob("*.toml"))}
+def expected(folder: Path | None = None) -> Verdicts:
+    """What is written down, on loopback unless another folder is named."""
+    return {path.stem: tomllib.loads(path.read_text())["verdicts"] for path in sorted((folder or HERE).glob("*.toml"))}
 
 
-def expected_reasons() -> Reasons:
+def expected_reasons(folder: Path | None = None) -> Reasons:
     """The reasons that are written down."""
-    return {path.stem: tomllib.loads(path.read_text()).get("reasons", {}) for path in sorted(HERE.glob("*.toml"))}
+    files = sorted((folder or HERE).glob("*.toml"))
+    return {path.stem: tomllib.loads(path.read_text()).get("reasons", {}) for path in files}
 
 
 def differences(want: dict[str, str], got: dict[str, str]) -> list[str]:
@@ -124,18 +151,21 @@ def left_out(why: dict[str, str]) -> set[str]:
     return {name for name, reason in why.items() if reason.startswith("this machine ")}
 
 
-def write(verdicts: Verdicts, why: Reasons) -> None:
+def write(verdicts: Verdicts, why: Reasons, folder: Path | None = None) -> None:
     """Writes the files anew."""
+    where = "" if folder is None else " in a lab"
+    tool = "verdicts.py" if folder is None else "verdicts.py --lab"
     for target, rows in verdicts.items():
         lines = [
-            f"# Every behaviour's verdict on {target}. Written by verdicts.py; read each change before committing it.",
+            f"# Every behaviour's verdict on {target}{where}. "
+            f"Written by {tool}; read each change before committing it.",
             "",
             "[verdicts]",
             *_lines(rows),
         ]
         if why.get(target):
             lines += ["", "[reasons]", *_lines(why[target])]
-        (HERE / f"{target}.toml").write_text("\n".join(lines) + "\n")
+        ((folder or HERE) / f"{target}.toml").write_text("\n".join(lines) + "\n")
 
 
 def _lines(rows: dict[str, str]) -> list[str]:
@@ -145,17 +175,20 @@ def _lines(rows: dict[str, str]) -> list[str]:
     ]
 
 
-def main(wanted: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Runs all, or those that are wanted, and writes."""
-    targets = [name for name in wanted or names() if installed(name)]
-    with tempfile.TemporaryDirectory() as folder:
-        code, output, verdicts = run(targets, Path(folder) / "out")
-        why = reasons(Path(folder) / "out" / "conformance.json")
+    lab = list(words[:1]) == ["--lab"]
+    folder = LAB if lab else None
+    targets = [name for name in words[lab:] or (IN_THE_LAB if lab else names()) if installed(name)]
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "out"
+        code, output, verdicts = (run_in_the_lab if lab else run)(targets, out)
+        why = reasons(out / "conformance.json")
     for target, rows in verdicts.items():
-        old = expected().get(target, {})
+        old = expected(folder).get(target, {})
         for line in differences(old, rows):
             print(f"{target} {line}")  # noqa: T201 - a tool for the terminal
-    write(verdicts, why)
+    write(verdicts, why, folder)
     print(f"exit code of the run: {code}", output[-300:] if code else "")  # noqa: T201
     return 0
 

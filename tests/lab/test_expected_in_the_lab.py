@@ -1,68 +1,83 @@
-"""In the lab each balancer has the verdicts that it has on loopback: targets run there unchanged.
+"""In the lab each balancer has the verdicts that are written down for it: all of its rows, judged in one run.
 
-What runs in a lab only has its verdicts in ``tests/expected/namespace``. The rows of `BEHAVIOURS` are compared.
+They are those of loopback wherever loopback can judge the row too, for targets run unchanged in both.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
-import subprocess
 import sys
-import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from limpet.harness.targets.bundled import missing
-from limpet.harness.targets.load import load
 from limpet.reports.conformance import load as load_conformance
 
 EXPECTED = Path(__file__).parents[1] / "expected"
-TARGETS = (
-    "reference-source-ip", "reference-tcp-source-ip", "reference-udp-source-ip", "nginx-ip-hash", "nginx-stream",
-    "haproxy-source", "haproxy-tcp", "envoy-ring-hash-source", "nftables-jhash-source", "nftables-jhash-flow",
-    "nftables-round-robin",
-)  # fmt: skip
 NOBODY = re.compile(r"127\.0\.0\.1:1\b|\"port\" => 1\b")
-BEHAVIOURS = ("affinity.*", "network.tcp", "network.udp", "network.source-port", "failover.repins")
+ONLY_THERE = {"not checkable"}
+"""What loopback says of a row that only a lab can judge."""
 
 
-ALONE = {file.stem for file in (EXPECTED / "namespace").glob("*.toml")}
+def _verdicts() -> ModuleType:
+    path = EXPECTED / "verdicts.py"
+    spec = importlib.util.spec_from_file_location("limpet_expected_verdicts_of_the_lab", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
-def wanted(target: str) -> dict[str, str]:
-    """The verdicts written down: those on loopback, unless it runs in a lab only."""
-    folder = EXPECTED / "namespace" if target in ALONE else EXPECTED
-    verdicts: dict[str, str] = tomllib.loads((folder / f"{target}.toml").read_text())["verdicts"]
-    return verdicts
+verdicts = _verdicts()
 
 
-def test_what_runs_in_a_lab_only_has_its_verdicts_written_down() -> None:
-    for target in ALONE:
-        assert target in TARGETS
-        on_loopback = tomllib.loads((EXPECTED / f"{target}.toml").read_text())["verdicts"]
-        assert set(wanted(target)) == {name for name, verdict in on_loopback.items() if verdict == "not checkable"}
+def test_each_of_them_is_written_down_whole() -> None:
+    written = verdicts.expected(verdicts.LAB)
+    assert set(written) == set(verdicts.IN_THE_LAB)
+    on_loopback = verdicts.expected()
+    for target, rows in written.items():
+        assert set(rows) == set(on_loopback[target]), target
 
 
-def test_verdicts_are_those_of_loopback(filtered: None, tmp_path: Path) -> None:
-    targets = [name for name in TARGETS if not missing(load(name))]
-    command = [sys.executable, "-m", "limpet.harness.cli.main", "run", "-q", "--network", "namespace"]
-    command += [word for name in targets for word in ("--target", name)]
-    command += [word for glob in BEHAVIOURS for word in ("--behaviour", glob)]
-    ended = subprocess.run(
-        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=600, cwd=tmp_path
-    )
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
-    found = load_conformance(tmp_path / "out" / "conformance.json")
-    assert {each.network for each in found.targets} == {"namespace"}
+def test_the_lab_says_what_loopback_says_wherever_both_can_judge() -> None:
+    on_loopback = verdicts.expected()
+    other = {
+        (target, row): f"on loopback {on_loopback[target][row]}, in the lab {verdict}"
+        for target, rows in verdicts.expected(verdicts.LAB).items()
+        for row, verdict in rows.items()
+        if verdict != on_loopback[target][row] and on_loopback[target][row] not in ONLY_THERE
+    }
+    assert not other
+
+
+def test_each_row_that_is_not_checkable_there_has_a_reason_and_no_other_row_has_one() -> None:
+    why = verdicts.expected_reasons(verdicts.LAB)
+    for target, rows in verdicts.expected(verdicts.LAB).items():
+        assert {name for name, verdict in rows.items() if verdict == "not checkable"} == set(why[target]), target
+
+
+def test_verdicts_in_the_lab_are_the_expected_ones(filtered: None, tmp_path: Path) -> None:
+    targets = [name for name in verdicts.IN_THE_LAB if verdicts.installed(name)]
+    code, output, found = verdicts.run_in_the_lab(targets, tmp_path / "out")
+    assert code == 0, output[-4000:]
+    file = tmp_path / "out" / "conformance.json"
+    assert {each.network for each in load_conformance(file).targets} == {"namespace"}
+    assert set(found) == set(targets)
+    why = verdicts.reasons(file)
     wrong = []
-    for result in found.results:
-        name = f"{result.behaviour}[{result.variant}]" if result.variant else result.behaviour
-        want = wanted(result.target).get(name, "not promised" if result.target in ALONE else None)
-        if want != str(result.verdict):
-            wrong.append(f"{result.target} {name}: on loopback {want}, in the lab {result.verdict}: {result.reason}")
-    assert len(found.results) > 5 * len(targets)
-    assert not wrong, "\n".join(wrong)
+    for target in targets:
+        beyond = verdicts.left_out(why.get(target, {}))
+        pairs = (
+            (verdicts.expected(verdicts.LAB)[target], found[target]),
+            (verdicts.expected_reasons(verdicts.LAB)[target], why.get(target, {})),
+        )
+        for pair in pairs:
+            want, got = ({name: said for name, said in rows.items() if name not in beyond} for rows in pair)
+            wrong += [f"{target} {line}" for line in verdicts.differences(want, got)]
+    assert not wrong, "\n".join([*wrong, *verdicts.played_again(file)])
 
 
 @pytest.mark.parametrize("file", sorted((EXPECTED.parents[1] / "fixtures" / "targets" / "_shared").glob("*.j2")))

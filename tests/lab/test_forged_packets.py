@@ -17,6 +17,9 @@ from limpet.harness.targets.load import BUNDLED, LoadedTarget, load
 
 FAULTY = Path(__file__).with_name("faulty")
 NFT = "nftables-jhash-source"
+NFT_FLOW = "nftables-jhash-flow"
+BEHIND = "    # Backends answer the balancer"
+"""Where the template's chain for what comes in has ended."""
 
 
 def row(target: LoadedTarget, variant: str) -> Job:
@@ -52,15 +55,33 @@ def test_datagrams_of_another_look_are_of_the_same_flow(
     assert all(proof.exists() for proof in proofs)
 
 
+def copied(name: str, folder: Path) -> None:
+    shutil.copytree(BUNDLED / name, folder / name)
+    shutil.copytree(BUNDLED / "_shared", folder / "_shared")
+
+
 def hashing_hops(folder: Path) -> LoadedTarget:
     """The bundled rules, with the TTL hashed beside the address."""
-    shutil.copytree(BUNDLED / NFT, folder / NFT)
-    shutil.copytree(BUNDLED / "_shared", folder / "_shared")
+    copied(NFT, folder)
     for file in (folder / NFT / "target.toml", folder / "_shared" / "nftables.nft.j2"):
         text = file.read_text("utf-8")
         assert "jhash ip saddr mod" in text
         file.write_text(text.replace("jhash ip saddr mod", "jhash ip saddr . ip ttl mod"), "utf-8")
     return load(folder / NFT)
+
+
+def placing_each_syn(folder: Path) -> LoadedTarget:
+    """The bundled rules for flows, and before them what places packets that came from near or far one by one.
+
+    Connection tracking keeps a flow together whatever is hashed, so that these rules go past it, as those of balancers
+    do that keep no state.
+    """
+    copied(NFT_FLOW, folder)
+    file = folder / "_shared" / "nftables.nft.j2"
+    text = file.read_text("utf-8")
+    assert text.count(BEHIND) == 1
+    file.write_text(text.replace(BEHIND, (FAULTY / "each-syn-is-placed-for-itself.nft.j2").read_text("utf-8") + BEHIND))
+    return load(folder / NFT_FLOW)
 
 
 def test_syns_of_one_address_go_to_one_backend_however_far_they_came(filtered: None, tmp_path: Path) -> None:
@@ -70,6 +91,17 @@ def test_syns_of_one_address_go_to_one_backend_however_far_they_came(filtered: N
     (broken,) = judged([row(hashing_hops(tmp_path / "wrong"), "syn")], tmp_path / "out")
     assert broken.verdict is Verdict.BROKEN, broken.reason
     assert {str(each.kind) for each in broken.violations} == {"moved"}
+    assert (tmp_path / "out" / broken.packets).stat().st_size > 1000
+
+
+def test_syns_of_one_flow_go_to_one_backend_also_when_they_are_sent_again(filtered: None, tmp_path: Path) -> None:
+    (held,) = judged([row(load(NFT_FLOW), "syn")], tmp_path / "right")
+    assert held.verdict is Verdict.HELD, held.reason
+    assert held.decided >= 150
+    (broken,) = judged([row(placing_each_syn(tmp_path / "wrong"), "syn")], tmp_path / "out")
+    assert broken.verdict is Verdict.BROKEN, broken.reason
+    assert {str(each.kind) for each in broken.violations} == {"moved"}
+    assert all(" port " in each.text for each in broken.violations), "it is flows that are placed, not addresses"
     assert (tmp_path / "out" / broken.packets).stat().st_size > 1000
 
 

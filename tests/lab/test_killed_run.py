@@ -93,15 +93,18 @@ def test_a_run_that_is_ended_in_the_middle_leaves_nothing(filtered: None, tmp_pa
         run.wait()
 
 
-def test_the_next_run_removes_what_a_killed_keeper_left(privileged: None, tmp_path: Path) -> None:
+def test_the_next_run_removes_what_a_killed_keeper_left(filtered: None, tmp_path: Path) -> None:
+    before = names_and_links()
     scratch = tmp_path / "tmp"
     scratch.mkdir()
-    command = [sys.executable, "-m", "limpet.harness.cli.main", "run", "--network", "namespace"]
-    command += ["--target", "reference-real-idle", "--behaviour", "duration.*", "--out", str(tmp_path / "out")]
+    run_it = [sys.executable, "-m", "limpet.harness.cli.main", "run", "--network", "namespace"]
+    # What a keeper has started dies with it; what that has started does not. A balancer that is rules has such a child.
+    command = [*run_it, "--target", "nftables-jhash-source", "--target", "reference-real-idle"]
+    command += ["--behaviour", "membership.*", "--behaviour", "duration.*", "--out", str(tmp_path / "out")]
     environment = {**os.environ, "TMPDIR": str(scratch)}
     run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        await_(lambda: busy(run.pid), "the labs to be busy")
+        await_(lambda: busy(run.pid) and bool(sleepers(run.pid)), "the labs to be busy")
         made = below(run.pid)
         inside = namespaces_of(made)
         # The worst case: limpet, its workers and their keepers die at the same moment, and nobody is left to clean up.
@@ -110,16 +113,26 @@ def test_the_next_run_removes_what_a_killed_keeper_left(privileged: None, tmp_pa
                 os.kill(pid, signal.SIGKILL)
         run.wait(120)
         assert list(scratch.glob("limpet-*")), "nobody was left to remove them"
+        left = in_namespaces(inside)
+        assert left & made, "somebody is still there, or the next run has nothing to do"
         again = subprocess.run(
-            [*command[:-3], "affinity.holds", "--out", str(tmp_path / "again")],
+            [*run_it, "--target", "reference-real-idle", "--behaviour", "affinity.holds", "--out",
+             str(tmp_path / "again")],
             env=environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert again.returncode == 0, again.stdout + again.stderr
         assert not list(scratch.glob("limpet-*"))
         assert not in_namespaces(inside)
+        assert not [each for each in leftovers.orphans() if each.pid in made]
+        assert names_and_links() == before
     finally:
         run.kill()
         run.wait()
+
+
+def sleepers(root: int) -> set[int]:
+    """Children of a balancer's own process."""
+    return {pid for pid in below(root) if named(pid) == "sleep"}
 
 
 def _keeps_or_runs(pid: int) -> bool:

@@ -125,3 +125,56 @@ def test_a_gateway_that_is_closed_leaves_its_number_to_the_next_one(lab: Lab, ba
             client, seen = opened(gateway, "198.51.100.1", balancer)
             client.close()
             assert seen[0] == address
+
+
+def test_an_address_is_a_gateways_for_its_own_balancer_only(lab: Lab, balancer: socket.socket) -> None:
+    """Scenarios that share a lab draw their addresses without knowing of each other."""
+    shared = POOL[0]
+    with lab.balancer.inside():
+        other = socket.create_server(("192.0.2.45", 0))
+    with other, closing(Gateway(lab, [shared], balancer.getsockname())) as gateway:
+        other.settimeout(10)
+        with socket.socket() as home:
+            home.settimeout(10)
+            home.bind((shared, 0))
+            home.connect(other.getsockname())
+            accepted, peer = other.accept()
+            accepted.close()
+            assert peer == home.getsockname(), "somebody else's home has that address too"
+        with closing(Gateway(lab, [shared], other.getsockname())) as second:
+            for each, server in ((gateway, balancer), (second, other), (gateway, balancer)):
+                client, seen = opened(each, "198.51.100.1", server)
+                client.close()
+                assert seen[0] == shared
+            second.change([POOL[1]])
+            client, seen = opened(gateway, "198.51.100.1", balancer)
+            client.close()
+            assert seen[0] == shared
+        client, seen = opened(gateway, "198.51.100.1", balancer)
+        client.close()
+        assert seen[0] == shared
+
+
+def test_a_closed_port_refuses_a_datagram_from_behind_a_gateway(lab: Lab) -> None:
+    closed = (lab.balancer.address, 9)
+    with closing(Gateway(lab, ["203.0.113.88"], closed)) as gateway:
+        with gateway.inside.inside():
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            client.bind(("198.51.100.1", 0))
+        with client:
+            client.settimeout(10)
+            client.connect(closed)
+            client.send(b"?")
+            with pytest.raises(ConnectionRefusedError):
+                client.recv(1)
+
+
+def test_a_closed_gateway_leaves_no_rule_behind(lab: Lab, balancer: socket.socket) -> None:
+    def rules() -> int:
+        with lab.core.configured() as kernel:
+            return len(list(kernel.get_rules(family=socket.AF_INET)))
+
+    before = rules()
+    with closing(Gateway(lab, POOL, balancer.getsockname())):
+        assert rules() > before
+    assert rules() == before
