@@ -16,8 +16,9 @@ HOLD = 1.5
 ATTEMPTS = 4
 """How often a machine that is slower than that may start again."""
 
-BESIDE = 2
-"""Users beside the first, for each failure, of whom each is seen to be placed anew with a chance of one half."""
+BESIDE = 3
+"""Users beside the first one, whose two requests at once excuse a move: each is seen to be placed anew with a chance of
+one half."""
 
 AGAIN = 2
 """Requests of each of them after that."""
@@ -43,7 +44,7 @@ def ways(contract: Contract) -> tuple[str, ...]:
     variants=ways,
     certainty="A request whose backend answered before the fault decides nothing",
     error_rate=0.0,
-    budget=170,
+    budget=190,
     sees=0.96,
 )
 def test_in_request(s: Scenario) -> None:
@@ -121,10 +122,20 @@ def _makes_a_pin(s: Scenario) -> bool:
 
 
 def _goes_on(s: Scenario, dead: str, users: list[Client], answers: list[Exchange]) -> None:
-    """Those who were answered elsewhere come again while their first backend is still gone; the oracle judges it."""
+    """Those who were answered elsewhere come again while their first backend is still gone; the oracle judges it.
+
+    Where a re-pin is promised to be carried by a new cookie, that answer brings it.
+    """
     s.system.see_noticed(dead)
-    elsewhere = {each.sent.client for each in answers if each.ok and each.backend not in ("", dead)}
+    elsewhere = {each.sent.client: each for each in answers if each.ok and each.backend not in ("", dead)}
+    loaded = s.system.loaded
+    named = loaded.catalogue.requirements(loaded.profile_name, "failover.new-cookie")
+    told = s.contract.affinity == "lb-cookie" and any(each.level != "observe" for each in named)
     for user in users:
+        if told and user.name in elsewhere:
+            answer = elsewhere[user.name]
+            text = f"{user.name}, whose {dead} failed in mid-request, got no new cookie from {answer.backend}"
+            s.expect(bool(user.issued(answer)), Kind.COOKIE_NOT_ISSUED, text, answer)
         for _ in range(AGAIN if user.name in elsewhere else 0):
             with s.luck(s.n - 1):
                 user.visit(new_connection=True)
