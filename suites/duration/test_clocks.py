@@ -63,7 +63,7 @@ def unless_absolute(contract: Contract) -> str:
     touches="clock",
     waits=True,
     error_rate=0.0,
-    budget=390,
+    budget=800,
     sees=0.23,
 )
 def test_idle_restarts(s: Scenario) -> None:
