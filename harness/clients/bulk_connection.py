@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import cast
 
@@ -13,6 +14,8 @@ from limpet.harness.clients.bulk_plan import Visit
 from limpet.harness.clients.sockets import blame
 from limpet.harness.clients.way import Seen
 from limpet.harness.model.history import Header
+
+_CODING = re.compile(rb"(\r\ntransfer-encoding:[^\r\n]*?)[ \t]+(?=\r\n)", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
@@ -78,7 +81,7 @@ class Connection(asyncio.Protocol):
             self._end()  # nobody asked: what follows could not be told apart
             return
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(data if self._head_done else _trimmed(data))
         except httptools.HttpParserUpgrade:
             self._complete = self._surplus = True
         except httptools.HttpParserError as err:
@@ -161,3 +164,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()  # an orderly end of TLS would wait for the peer
         else:
             self._transport.close()
+
+
+def _trimmed(data: bytes) -> bytes:
+    """The same without white space behind the transfer coding, which belongs to no value (RFC 9110 section 5.6.3).
+
+    The parser takes ``chunked`` and a tab for a coding that it does not know, and waits for the connection's end. A
+    head that comes in pieces is left as it is.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _CODING.sub(rb"\1", head + end) + rest

@@ -61,6 +61,10 @@ class Node(Deployment):
         """What the backends of both received."""
         return self._first.arrived()
 
+    def finds_down(self, name: str) -> None:
+        """Returns when this node too is seen to know that a backend is down, or when its time for that is over."""
+        self._await_notice(name, up=False)
+
     def visit(self, client: Client) -> Exchange:
         """One plain request of this user to this node, on a new connection; cookies go to and come from its jar."""
         here = endpoint_of(self.target)

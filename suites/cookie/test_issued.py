@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from limpet import (
     Client,
@@ -16,11 +17,13 @@ from limpet import (
     behaviour,
     cookies_in,
     cookies_of,
+    handshake_headers,
     main_cookies,
     try_to_start,
     with_application,
 )
 from limpet.harness.model.contract.stated import may, must
+from limpet.harness.model.oracle.exchanges import ODD
 
 EACH = 2
 FOLLOWING = 5
@@ -131,30 +134,44 @@ def _no_more(s: Scenario) -> None:
     fields=("cookie.issued",),
     layers=(7,),
     affinities=("lb-cookie",),
-    variants=("302", "404", "500"),
+    variants=("101", "302", "404", "500"),
     certainty="That a cookie pins nobody is missed with a probability of 1e-03",
     error_rate=0.0,
     budget=80,
     sees=0.23,
 )
 def test_issued_with_status(s: Scenario) -> None:
-    """A redirect, a missing page and an error of the application set the cookie as any other answer does."""
+    """An upgrade, a redirect, a missing page and an error of the application set the cookie as any answer does."""
     if s.system.loaded.target.backends.owner != "limpet":
         raise NotCheckable("only limpet's own backends answer with a status that is asked for")
     path = s.system.loaded.target.request.path
     wish = (("Limpet-Status", s.variant), *((("Limpet-Header", "Location: /"),) if s.variant == "302" else ()))
     every = must(s.contract.cookie.issued if s.contract.cookie else None, "every-response")
     s.step(f"new users whose first answer has the status {s.variant}, and their second visit")
+    agreed = 0
     for _ in range(EACH * s.n):
         user = s.client()
-        first = user.request("GET", path, headers=wish)
+        first = _upgrade(user) if s.variant == "101" else user.request("GET", path, headers=wish)
+        agreed += first.status == 101
+        if s.variant == "101" and first.status != 101:
+            continue
         _must_set_with(s, user, first, f"the first answer to {user.name}")
         if user.key:
             with s.luck():
                 user.visit(new_connection=True)
             if every:
-                later = user.request("GET", path, headers=wish)
+                later = _upgrade(user) if s.variant == "101" else user.request("GET", path, headers=wish)
                 _must_set_with(s, user, later, f"a later answer to {user.name}")
+    if s.variant == "101" and not agreed:
+        raise NotCheckable("no upgrade of a connection was agreed to")
+
+
+def _upgrade(user: Client) -> Exchange:
+    """An opening handshake of a WebSocket, which ends there."""
+    with closing(user.raw()) as connection:
+        said = user.spoken(handshake_headers())
+        # Whether upgrades are passed on at all is no matter of cookies.
+        return user.heard(connection.request(user.name, "GET", said.path, said.headers, note=ODD))
 
 
 def _must_set_with(s: Scenario, user: Client, exchange: Exchange, what: str) -> None:

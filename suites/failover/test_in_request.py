@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 from limpet import Client, Contract, Exchange, Flight, Inconclusive, Kind, NotCheckable, Observed, Scenario, behaviour
 from limpet.harness.model.contract.stated import must
@@ -14,6 +15,13 @@ HOLD = 1.5
 
 ATTEMPTS = 4
 """How often a machine that is slower than that may start again."""
+
+BESIDE = 3
+"""Users beside the first one, whose two requests at once excuse a move: each is seen to be placed anew with a chance of
+one half."""
+
+AGAIN = 2
+"""Requests of each of them after that."""
 
 BEYOND = 2.0
 """Seconds by which a silent backend outlasts the time in which the balancer finds out about silent ones."""
@@ -36,11 +44,13 @@ def ways(contract: Contract) -> tuple[str, ...]:
     variants=ways,
     certainty="A request whose backend answered before the fault decides nothing",
     error_rate=0.0,
-    budget=100,
+    budget=190,
     sees=0.96,
 )
 def test_in_request(s: Scenario) -> None:
-    """The request that its backend fails is tried elsewhere or fails, as documented; a POST is never sent twice."""
+    """The request that its backend fails is tried elsewhere or fails, as documented; a POST is never sent twice. Who
+    was answered elsewhere stays there, where a failover makes a pin.
+    """
     if s.variant == "silent":
         _silent(s)
         return
@@ -80,6 +90,7 @@ def _strike(s: Scenario) -> tuple[list[tuple[str, str, str, Exchange]], str]:
             s.system.revive(name)
         done, strike = blows[number]
         user = s.pinned(wanted)
+        beside = [s.pinned(wanted) for _ in range(BESIDE if _makes_a_pin(s) else 0)]
         with ExitStack() as stack:
             flights: list[tuple[str, Flight]] = []
             # The first one's backend is struck; without stickiness the other may be elsewhere, so each goes first once.
@@ -89,11 +100,45 @@ def _strike(s: Scenario) -> tuple[list[tuple[str, str, str, Exchange]], str]:
                     Flight(s, lambda user=user, method=method: held(user.another(), method))  # type: ignore[misc]
                 )
                 flights.append((method, flight))
+            also = [stack.enter_context(Flight(s, partial(held, each.another(), "GET"))) for each in beside]
             name = flights[0][1].backend or wanted
             strike(name, settle=False)
             landed = [(method, flight.land()) for method, flight in flights if flight.backend == name]
+            landed += [("GET", flight.land()) for flight in also if flight.backend == name]
+        if beside:
+            _goes_on(s, name, [user, *beside], [each for method, each in landed if method == "GET"])
         met += [(method, name, done, each) for method, each in landed if each.backend != name]
     return met, name
+
+
+def _makes_a_pin(s: Scenario) -> bool:
+    """Whether an answer from elsewhere is the beginning of a pin there, which holds while the first backend is down."""
+    contract = s.contract
+    keyed = contract.layer == 7 and contract.affinity != "none"
+    # Who leads home as soon as it can may try that again until it has noticed.
+    surely = s.system.notices_health or must(contract.reaction.recovered, "stay")
+    said = contract.reaction
+    return keyed and surely and must(said.in_request, "retry") and must(said.unhealthy, "repin")
+
+
+def _goes_on(s: Scenario, dead: str, users: list[Client], answers: list[Exchange]) -> None:
+    """Those who were answered elsewhere come again while their first backend is still gone; the oracle judges it.
+
+    Where a re-pin is promised to be carried by a new cookie, that answer brings it.
+    """
+    s.system.see_noticed(dead)
+    elsewhere = {each.sent.client: each for each in answers if each.ok and each.backend not in ("", dead)}
+    loaded = s.system.loaded
+    named = loaded.catalogue.requirements(loaded.profile_name, "failover.new-cookie")
+    told = s.contract.affinity == "lb-cookie" and any(each.level != "observe" for each in named)
+    for user in users:
+        if told and user.name in elsewhere:
+            answer = elsewhere[user.name]
+            text = f"{user.name}, whose {dead} failed in mid-request, got no new cookie from {answer.backend}"
+            s.expect(bool(user.issued(answer)), Kind.COOKIE_NOT_ISSUED, text, answer)
+        for _ in range(AGAIN if user.name in elsewhere else 0):
+            with s.luck(s.n - 1):
+                user.visit(new_connection=True)
 
 
 def _silent(s: Scenario) -> None:

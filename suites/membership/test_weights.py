@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from limpet import Client, Contract, Scenario, behaviour
+from collections import Counter
+
+from limpet import Client, Contract, Kind, Scenario, behaviour, crowd, hands_of
 from limpet.harness.model.contract.stated import may
+from limpet.harness.model.statistics import spread
 
 HEAVY = 3
 """The weight that one of three backends of weight 1 gets."""
 
 USERS = 8
 """Who is pinned to that one: so many that not all who are placed anew come home by luck."""
+
+NEW = 200
+"""New sessions: three times the share is told from the share of before, whatever it owes for bound requests."""
+
+ROTATORS = 4
+"""Worker processes that may take turns each for itself."""
+
+ALPHA = 1e-6
+"""The largest probability of a false accusation."""
 
 
 def remaps(contract: Contract) -> str:
@@ -27,12 +39,14 @@ def remaps(contract: Contract) -> str:
     unless=remaps,
     certainty="A balancer that places the users of the changed backend anew, once for each change, is missed with a "
     "probability of 3e-06; one that places everybody anew with 1e-08",
-    error_rate=0.0,
-    budget=220,
+    error_rate=1e-6,
+    budget=460,
     sees=0.23,
 )
 def test_weight_keeps(s: Scenario) -> None:
-    """Another weight counts for new sessions only: every pin holds, when it grows and when it shrinks again."""
+    """Another weight counts for new sessions only: every pin holds, when it grows and when it shrinks again. Those
+    follow it, where new sessions are promised to be spread by weight.
+    """
     s.need_members(2)
     changed = s.rng.choice(s.names)
     users = [s.pinned(changed) for _ in range(USERS)] + [s.pinned(name) for name in s.names if name != changed]
@@ -44,6 +58,36 @@ def test_weight_keeps(s: Scenario) -> None:
     s.step("everybody goes on, on kept connections")
     for user in users:
         user.visit()
+    if _by_weight(s):
+        s.system.weight(changed, HEAVY * before)
+        _new_sessions(s, changed)
+
+
+def _by_weight(s: Scenario) -> bool:
+    """Whether the documentation firmly says that new sessions are spread by the weights."""
+    algorithm = s.contract.algorithm
+    turns = algorithm is not None and algorithm.binding and set(algorithm.allowed) == {"weighted-round-robin"}
+    if not turns or s.contract.layer != 7 or (s.contract.affinity == "source-ip" and not s.system.local):
+        return False
+    loaded = s.system.loaded
+    named = loaded.catalogue.requirements(loaded.profile_name, "affinity.new-sessions-spread")
+    return any(each.level != "observe" for each in named) or not s.cited
+
+
+def _new_sessions(s: Scenario, changed: str) -> None:
+    """Whether the weight of now decides about who comes now; a spread by the one of before is told from it."""
+    s.step(f"{NEW} new users send their first request")
+    counts = sum(hands_of(crowd(s, [s.client() for _ in range(NEW)], 1)).values(), Counter())
+    weights = {member.name: float(member.weight) for member in s.system.target.members}
+    if set(counts) - set(weights):
+        return  # who is no member has no weight
+    # How the others share what is left is the matter of other checks.
+    two = {changed: counts[changed], "others": counts.total() - counts[changed]}
+    shares = {changed: weights[changed], "others": sum(weights.values()) - weights[changed]}
+    result = spread(two, shares, alpha=ALPHA, rotation=True, rotators=ROTATORS)
+    what = f"new sessions after {changed} was given a weight of {weights[changed]:g} of {sum(weights.values()):g}"
+    s.observe(f"{what}: {result.text}")
+    s.expect(not result.worse, Kind.NOT_BALANCED, f"{what}: {result.text}")
 
 
 def everybody(s: Scenario, users: list[Client], what: str, turns: int) -> None:

@@ -124,6 +124,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "failover.repins": ("reaction.unhealthy",),
     "failover.repins-once": ("reaction.unhealthy",),
     "failover.recovery": ("reaction.recovered",),
+    "failover.spread": ("reaction.unhealthy", "algorithm"),
     "failover.new-pin-lasts": ("reaction.unhealthy", "duration.clock"),
     "failover.in-request": ("reaction.in_request",),
     "failover.all-down": ("reaction.all_down",),

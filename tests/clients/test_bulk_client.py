@@ -126,6 +126,7 @@ def test_mixed_errors_under_load(serve, memory):
     [
         (b"HTTP/1.1 103 Early\r\nLimpet-Backend: no\r\n\r\n" + answer(b"abc"), True),
         (b"HTTP/1.1 200 OK\r\nLimpet-Backend: b1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t \r\nLimpet-Backend: b1\r\n\r\n1\r\na\r\n0\r\n\r\n", True),
         (b"HTTP/1.1 204 No Content\r\nLimpet-Backend: b1\r\n\r\n", True),
         (answer(b"abc", "Connection: close"), False),
         (b"HTTP/1.0 200 OK\r\nLimpet-Backend: b1\r\n\r\nuntil the end", False),
