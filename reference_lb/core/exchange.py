@@ -72,6 +72,11 @@ class State(Enum):
     __hash__ = object.__hash__  # there is one object of each; Enum's own is a function of Python, at each look-up
 
 
+# An attribute of an enumeration is looked up by a function of its metaclass, at each use.
+_NEW, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _DONE = State
+_NONE, _CHUNKED, _CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
+
+
 class Exchange:
     """Feed it events; do what the commands say, in order."""
 
@@ -91,7 +96,7 @@ class Exchange:
     )
 
     def __init__(self, parts: Parts) -> None:
-        self.state = State.NEW
+        self.state = _NEW
         self.request_ended = False
         self._parts = parts
         self._request: RequestHead
@@ -101,7 +106,7 @@ class Exchange:
         self._body: list[bytes] | None = []  # what was received of it; None when too long to be sent again
         self._size = 0
         self._reused = False
-        self._framing = Framing.NONE  # of the response, towards the client
+        self._framing = _NONE  # of the response, towards the client
         self._close = False
 
     def handle(self, event: Event) -> list[Command]:
@@ -124,12 +129,12 @@ class Exchange:
             return self._reply(route.refusal or _LOST)
         route.member.in_flight += 1
         self._asked = route.asked or route.member
-        self.state = State.CONNECTING
+        self.state = _CONNECTING
         return [_WHILE_CONNECTING, Open(self._asked, fresh)]
 
     def _connected(self, event: Connected) -> list[Command]:
         self._reused = event.reused
-        self.state = State.WAITING
+        self.state = _WAITING
         data = self._parts.header_policy.request_head(self._request, self._asked)
         if self._body or self._request.chunked:
             body = self._body or []
@@ -184,7 +189,7 @@ class Exchange:
             return self._failed(_DRAINED, sent=True)
         if self._reused and self._request.method in IDEMPOTENT and self._body is not None:
             # The backend closed a kept connection while the request was on its way: that says nothing about it.
-            self.state = State.CONNECTING
+            self.state = _CONNECTING
             return [_WHILE_CONNECTING, Open(self._asked, fresh=True)]
         return self._failed(_LOST, sent=True)
 
@@ -204,7 +209,7 @@ class Exchange:
 
     def _reply(self, refusal: Refusal) -> list[Command]:
         """Answer in the balancer's own name."""
-        self.state = State.DONE
+        self.state = _DONE
         close = self._close or not self.request_ended or refusal.status in (400, 408)
         return [SendClient(own_reply(self._parts, self._request, refusal, close)), Finish(close)]
 
@@ -219,13 +224,13 @@ class Exchange:
         if response.status < 200:
             return self._interim(response)
         cookies = parts.router.answered(parts, request, self._route, response)
-        if response.framing is Framing.CLOSE:
-            response.framing = Framing.CHUNKED
-        if response.framing is Framing.CHUNKED and request.minor == 0:
-            response.framing = Framing.CLOSE
-        self._close = self._close or response.framing is Framing.CLOSE or not self.request_ended
+        if response.framing is _CLOSE:
+            response.framing = _CHUNKED
+        if response.framing is _CHUNKED and request.minor == 0:
+            response.framing = _CLOSE
+        self._close = self._close or response.framing is _CLOSE or not self.request_ended
         self._framing = response.framing
-        self.state = State.ANSWERING
+        self.state = _ANSWERING
         head = parts.header_policy.response_head(request, response, cookies, parts.clock.now(), self._close)
         return [SendClient(head), _UNTIL_THE_RESPONSE]
 
@@ -242,7 +247,7 @@ class Exchange:
         if not self._request.upgrade:  # so nobody asked for it
             return [CloseServer(), *self._failed(_LOST, sent=True)]
         cookies = self._parts.router.answered(self._parts, self._request, self._route, response)
-        self.state = State.TUNNEL
+        self.state = _TUNNEL
         now = self._parts.clock.now()
         head = self._parts.header_policy.response_head(self._request, response, cookies, now, False)
         return [SendClient(head), Tunnel(), _WHILE_IDLE]
@@ -262,22 +267,22 @@ class Exchange:
 
     def _tunnel_ended(self, _: Event) -> list[Command]:
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         return [CloseServer(), Finish(close=True)]
 
     # -- the response's body
 
     def _pass_data(self, event: ServerData) -> list[Command]:
         data = event.data
-        if self._framing is Framing.CHUNKED:
+        if self._framing is _CHUNKED:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         return [SendClient(data), _UNTIL_THE_RESPONSE]
 
     def _complete(self, event: ServerEnd) -> list[Command]:
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         ended = self.request_ended
-        commands: list[Command] = [SendClient(b"0\r\n\r\n")] if self._framing is Framing.CHUNKED else []
+        commands: list[Command] = [SendClient(b"0\r\n\r\n")] if self._framing is _CHUNKED else []
         commands.append(_KEEP_SERVER if event.reusable and ended else CloseServer())
         commands.append(_GO_ON if ended and not self._close else Finish(close=True))
         return commands
@@ -287,12 +292,12 @@ class Exchange:
     def _cut(self, _: Event) -> list[Command]:
         """The response cannot be completed: the client must see that."""
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         return [CloseServer(), Abort()]
 
     def _client_gone(self, _: ClientGone) -> list[Command]:
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         return [CloseServer()]
 
     def _release(self) -> None:

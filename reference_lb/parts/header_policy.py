@@ -11,6 +11,9 @@ _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
 _HOP_BY_HOP_AND_DATE = _HOP_BY_HOP | {b"date"}
+_OF_THE_WAY = frozenset((b"host", b"cookie", b"x-forwarded-for"))
+_OF_THE_WAY_AND_DROPPED = _OF_THE_WAY | _HOP_BY_HOP
+_CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes]:
@@ -39,25 +42,27 @@ class ForwardingHeaders:
     def request_head(self, request: RequestHead, member: Member) -> bytes:
         """HTTP/1.1 towards the backend, kept alive."""
         dropped = _named_by_connection(request.headers)
+        special = _OF_THE_WAY_AND_DROPPED if dropped is _HOP_BY_HOP else _OF_THE_WAY | dropped
         lines = [request.method + b" " + request.target + b" HTTP/1.1"]
         path, host = b"", False  # `path`: the addresses the request came by
         for name, value in request.headers:
             lowered = name.lower()
-            if lowered in dropped:
+            if lowered not in special:
+                lines.append(name + b": " + value)
+            elif lowered in dropped:
                 continue
-            if lowered == b"cookie":
+            elif lowered == b"cookie":
                 kept = self.cookie_header(value)
                 if kept is not None:
                     lines.append(name + b": " + kept)
-                continue
-            if lowered == b"x-forwarded-for":
+            elif lowered == b"x-forwarded-for":
                 path += value + b", "
-                continue
-            host = host or lowered == b"host"
-            lines.append(name + b": " + value)
+            else:
+                host = True
+                lines.append(name + b": " + value)
         if not host:
             lines.insert(1, b"Host: %b:%d" % (member.host.encode(), member.port))
-        lines.append(b"X-Forwarded-For: %b%b" % (path, (request.peer or request.source).encode()))
+        lines.append(b"X-Forwarded-For: " + path + (request.peer or request.source).encode())
         if request.upgrade:
             lines += (b"Connection: Upgrade", b"Upgrade: websocket")
         if request.chunked:
@@ -72,14 +77,15 @@ class ForwardingHeaders:
         status, framing = response.status, response.framing
         dropped = _named_by_connection(response.headers)
         dropped = _HOP_BY_HOP_AND_DATE if dropped is _HOP_BY_HOP else dropped | _HOP_BY_HOP_AND_DATE
-        if framing is Framing.CHUNKED or framing is Framing.CLOSE:
+        if framing is _CHUNKED or framing is _CLOSE:
             dropped |= {b"content-length"}
         lines = [b"HTTP/1.1 %d %b" % (status, response.reason)]
         lines += [name + b": " + value for name, value in response.headers if name.lower() not in dropped]
         if status >= 200:
             lines.append(date_line(now))
-        lines += [b"Set-Cookie: " + render(cookie) for cookie in cookies]
-        if framing is Framing.CHUNKED:
+        if cookies:
+            lines += [b"Set-Cookie: " + render(cookie) for cookie in cookies]
+        if framing is _CHUNKED:
             lines.append(b"Transfer-Encoding: chunked")
         if status == 101:
             lines += (b"Connection: Upgrade", b"Upgrade: websocket")

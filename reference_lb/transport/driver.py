@@ -34,6 +34,7 @@ Do = Mapping[type, Callable[[Any, Any], None]]
 
 
 _REUSED = Connected(reused=True)
+_RESPONSE = Wait.RESPONSE
 
 
 class ExchangeDriver(ABC):
@@ -150,7 +151,7 @@ class ExchangeDriver(ABC):
         """Of all deadlines that were set at once the last one counts."""
         self._wait = None
         timeouts = self._site.timeouts
-        if wait is Wait.RESPONSE:
+        if wait is _RESPONSE:
             self._timer.start(timeouts.response)
         else:
             self._timer.start(timeouts.connect if wait is Wait.CONNECT else timeouts.idle)

@@ -26,6 +26,7 @@ from limpet.reference_lb.transport.requests import Incoming, RequestReader
 from limpet.reference_lb.transport.site import Site, source_of
 
 _EARLY_BODY = 262_144  # bytes of a request taken in while there is no connection to the member yet
+_IDLE = Wait.IDLE
 _LINGER = 1.0  # seconds a closing connection still swallows what the client sends, so that it can read the answer
 
 
@@ -179,7 +180,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
         else:
             if self._reader.undecided:
                 self._incoming += self._reader.go_on()
-            self._wait = Wait.IDLE
+            self._wait = _IDLE
 
     def _abort(self, _: Abort) -> None:
         self._exchange = None

@@ -12,6 +12,7 @@ from limpet.reference_lb.parts.records import Framing, Headers, Member, Response
 from limpet.reference_lb.transport.upstream import Owner, Upstreams
 
 _REUSABLE = ServerEnd(reusable=True)
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing  # an attribute of an enumeration costs a look-up by its metaclass
 
 
 class BackendConnection(asyncio.Protocol):
@@ -29,7 +30,7 @@ class BackendConnection(asyncio.Protocol):
         self._head_only = False
         self._reason = b""
         self._headers: Headers = []
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._status = 0
         self._tunnel = False
 
@@ -134,7 +135,7 @@ class BackendConnection(asyncio.Protocol):
         if owner is None:
             self._upstreams.lost(self.member, self)
             return
-        if self._framing is Framing.CLOSE and self._status >= 200 and exc is None:
+        if self._framing is _CLOSE and self._status >= 200 and exc is None:
             self._owner = None
             owner.from_server(ServerEnd(reusable=False))
         else:
@@ -163,7 +164,7 @@ class BackendConnection(asyncio.Protocol):
         """A response begins."""
         self._between = False
         self._reason, self._headers, self._status = b"", [], 0
-        self._framing = Framing.NONE
+        self._framing = _NONE
 
     def on_status(self, reason: bytes) -> None:
         """The reason phrase."""
@@ -198,14 +199,14 @@ class BackendConnection(asyncio.Protocol):
 
     def _body_framing(self, status: int) -> Framing:
         if self._head_only or status < 200 or status in (204, 304):
-            return Framing.NONE
-        framing = Framing.CLOSE
+            return _NONE
+        framing = _CLOSE
         for name, value in self._headers:
             size = len(name)
             if size == 17 and name.lower() == b"transfer-encoding":
-                return Framing.CHUNKED if value.lower().endswith(b"chunked") else Framing.CLOSE
+                return _CHUNKED if value.lower().endswith(b"chunked") else _CLOSE
             if size == 14 and name.lower() == b"content-length":
-                framing = Framing.LENGTH
+                framing = _LENGTH
         return framing
 
     def _framed(self) -> bool:
