@@ -28,7 +28,6 @@ from limpet.reference_lb.core.messages import (
     ServerData,
     ServerEnd,
     ServerGone,
-    SetDeadline,
     Started,
     Tunnel,
     Wait,
@@ -51,9 +50,6 @@ _SILENT = Refusal(504, "the backend did not answer in time")
 _SLOW_CLIENT = Refusal(408, "the request did not arrive in time")
 
 # Commands that say the same every time.
-_WHILE_CONNECTING = SetDeadline(Wait.CONNECT)
-_UNTIL_THE_RESPONSE = SetDeadline(Wait.RESPONSE)
-_WHILE_IDLE = SetDeadline(Wait.IDLE)
 _KEEP_SERVER = KeepServer()
 _GO_ON = Finish(close=False)
 _NOBODY: frozenset[str] = frozenset()
@@ -75,10 +71,16 @@ class State(Enum):
 # An attribute of an enumeration is looked up by a function of its metaclass, at each use.
 _NEW, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _DONE = State
 _NONE, _CHUNKED, _CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
+_CONNECT, _RESPONSE, _IDLE = Wait
 
 
 class Exchange:
-    """Feed it events; do what the commands say, in order."""
+    """Feed it events; do what the commands say, in order.
+
+    Attributes:
+        request_ended: the client has sent all of the request.
+        wait: the timeout that is to run from now on, instead of the one before; whoever lets it run sets None.
+    """
 
     __slots__ = (
         "_asked",
@@ -93,11 +95,13 @@ class Exchange:
         "_tried",
         "request_ended",
         "state",
+        "wait",
     )
 
     def __init__(self, parts: Parts) -> None:
         self.state = _NEW
         self.request_ended = False
+        self.wait: Wait | None = None
         self._parts = parts
         self._request: RequestHead
         self._route: Route
@@ -120,6 +124,7 @@ class Exchange:
         request = self._request = event.request
         request.peer = request.source
         request.source = self._parts.client_address.of(request)
+        self.request_ended = event.ended
         self._close = not request.keep_alive
         return self._go(fresh=False)
 
@@ -129,19 +134,24 @@ class Exchange:
             return self._reply(route.refusal or _LOST)
         route.member.in_flight += 1
         self._asked = route.asked or route.member
+        return self._open(fresh=fresh)
+
+    def _open(self, *, fresh: bool) -> list[Command]:
         self.state = _CONNECTING
-        return [_WHILE_CONNECTING, Open(self._asked, fresh)]
+        self.wait = _CONNECT
+        return [Open(self._asked, fresh)]
 
     def _connected(self, event: Connected) -> list[Command]:
         self._reused = event.reused
         self.state = _WAITING
+        self.wait = _RESPONSE
         data = self._parts.header_policy.request_head(self._request, self._asked)
         if self._body or self._request.chunked:
             body = self._body or []
             data = b"".join((data, *(self._framed(piece) for piece in body), self._end_of_request()))
         if self._size > REPLAY_LIMIT:
             self._body = None
-        return [SendServer(data), _UNTIL_THE_RESPONSE]
+        return [SendServer(data)]
 
     def _not_connected(self, event: NotConnected) -> list[Command]:
         if event.failure is Failure.REFUSED:
@@ -165,7 +175,8 @@ class Exchange:
             self._body = None
         elif self._body is not None:
             self._body.append(event.data)
-        return [SendServer(self._framed(event.data)), _UNTIL_THE_RESPONSE]
+        self.wait = _RESPONSE
+        return [SendServer(self._framed(event.data))]
 
     def _note_end(self, _: ClientEnd) -> list[Command]:
         self.request_ended = True
@@ -173,8 +184,9 @@ class Exchange:
 
     def _send_end(self, _: ClientEnd) -> list[Command]:
         self.request_ended = True
+        self.wait = _RESPONSE
         end = self._end_of_request()
-        return [SendServer(end), _UNTIL_THE_RESPONSE] if end else [_UNTIL_THE_RESPONSE]
+        return [SendServer(end)] if end else []
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunked else data
@@ -189,8 +201,7 @@ class Exchange:
             return self._failed(_DRAINED, sent=True)
         if self._reused and self._request.method in IDEMPOTENT and self._body is not None:
             # The backend closed a kept connection while the request was on its way: that says nothing about it.
-            self.state = _CONNECTING
-            return [_WHILE_CONNECTING, Open(self._asked, fresh=True)]
+            return self._open(fresh=True)
         return self._failed(_LOST, sent=True)
 
     def _silence(self, event: Deadline) -> list[Command]:
@@ -231,8 +242,9 @@ class Exchange:
         self._close = self._close or response.framing is _CLOSE or not self.request_ended
         self._framing = response.framing
         self.state = _ANSWERING
+        self.wait = _RESPONSE
         head = parts.header_policy.response_head(request, response, cookies, parts.clock.now(), self._close)
-        return [SendClient(head), _UNTIL_THE_RESPONSE]
+        return [SendClient(head)]
 
     def _interim(self, response: ResponseHead) -> list[Command]:
         if response.status == 101:
@@ -240,27 +252,30 @@ class Exchange:
         if self._request.minor == 0:
             return []
         now = self._parts.clock.now()
-        head = self._parts.header_policy.response_head(self._request, response, (), now, False)
-        return [SendClient(head), _UNTIL_THE_RESPONSE]
+        self.wait = _RESPONSE
+        return [SendClient(self._parts.header_policy.response_head(self._request, response, (), now, False))]
 
     def _switch(self, response: ResponseHead) -> list[Command]:
         if not self._request.upgrade:  # so nobody asked for it
             return [CloseServer(), *self._failed(_LOST, sent=True)]
         cookies = self._parts.router.answered(self._parts, self._request, self._route, response)
         self.state = _TUNNEL
+        self.wait = _IDLE
         now = self._parts.clock.now()
         head = self._parts.header_policy.response_head(self._request, response, cookies, now, False)
-        return [SendClient(head), Tunnel(), _WHILE_IDLE]
+        return [SendClient(head), Tunnel()]
 
     # -- the tunnel, until one of its ends is gone
 
     def _to_server(self, event: ClientData) -> list[Command]:
         self._parts.router.used(self._parts, self._request, self._route)
-        return [SendServer(event.data), _WHILE_IDLE]
+        self.wait = _IDLE
+        return [SendServer(event.data)]
 
     def _to_client(self, event: ServerData) -> list[Command]:
         self._parts.router.used(self._parts, self._request, self._route)
-        return [SendClient(event.data), _WHILE_IDLE]
+        self.wait = _IDLE
+        return [SendClient(event.data)]
 
     def _client_ended(self, _: ClientEnd) -> list[Command]:
         return [EndServer()]
@@ -276,7 +291,8 @@ class Exchange:
         data = event.data
         if self._framing is _CHUNKED:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        return [SendClient(data), _UNTIL_THE_RESPONSE]
+        self.wait = _RESPONSE
+        return [SendClient(data)]
 
     def _complete(self, event: ServerEnd) -> list[Command]:
         self._release()

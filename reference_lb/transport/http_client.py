@@ -118,8 +118,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._close()
         else:
             self._pace()
-        if self._wait is not None:
-            self._start_timer(self._wait)
+        self._keep_time()
 
     # -- events
 
@@ -198,7 +197,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._server_writable
             and not (self._incoming and self._exchange is not None)
             and self._early <= _EARLY_BODY
-            and self._reader.behind <= _EARLY_BODY
+            and not (self._reader.undecided and self._reader.behind > _EARLY_BODY)
         )
         if wanted != self._reading and not self._transport.is_closing():
             self._reading = wanted
