@@ -18,7 +18,7 @@ class Failure(Enum):
 
 @dataclass(slots=True)
 class Started:
-    """A client's request head (TCP: its connection) is there. `ended`: and all of the request, so no `ClientEnd` comes."""
+    """A client's request head (TCP: its connection) is there. `ended`: so is the rest, no `ClientEnd` follows."""
 
     request: RequestHead
     ended: bool = False
