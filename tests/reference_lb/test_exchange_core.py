@@ -64,6 +64,12 @@ def kinds(commands: list[Any]) -> list[type]:
     return [type(command) for command in commands]
 
 
+def taken(exchange: Exchange) -> Wait | None:
+    """The timeout that is to run from now on; whoever lets it run sets None."""
+    wait, exchange.wait = exchange.wait, None
+    return wait
+
+
 def in_flight(built: Parts) -> int:
     return sum(member.in_flight for member in built.pool.members())
 
@@ -72,18 +78,16 @@ def test_one_request_from_start_to_end() -> None:
     built = parts()
     exchange = Exchange(built)
     (opened,) = feed(exchange, request())
-    assert exchange.wait is Wait.CONNECT and isinstance(opened, Open) and opened.member.name == "b1"
+    assert taken(exchange) is Wait.CONNECT and isinstance(opened, Open) and opened.member.name == "b1"
     assert in_flight(built) == 1
     assert feed(exchange, ClientEnd()) == []
     sent = feed(exchange, Connected(reused=False))
     assert sent == [SendServer(b"GET / HTTP/1.1\r\nHost: lb\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n")]
-    assert exchange.wait is Wait.RESPONSE
-    exchange.wait = None
+    assert taken(exchange) is Wait.RESPONSE
     (head,) = feed(exchange, response())
-    assert exchange.wait is Wait.RESPONSE, "it runs anew from here"
-    exchange.wait = None
+    assert taken(exchange) is Wait.RESPONSE, "it runs anew from here"
     assert isinstance(head, SendClient) and head.data.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: ")
-    assert feed(exchange, ServerData(b"ok")) == [SendClient(b"ok")] and exchange.wait is Wait.RESPONSE
+    assert feed(exchange, ServerData(b"ok")) == [SendClient(b"ok")] and taken(exchange) is Wait.RESPONSE
     assert feed(exchange, ServerEnd(reusable=True)) == [KeepServer(), Finish(close=False)]
     assert exchange.state is State.DONE and in_flight(built) == 0
 
@@ -96,7 +100,7 @@ def test_body_is_kept_for_a_second_member_and_framed_there() -> None:
     feed(exchange, Connected(reused=False))
     assert feed(exchange, ClientData(b"de"))[0] == SendServer(b"2\r\nde\r\n")
     again = feed(exchange, ServerGone())
-    assert kinds(again) == [Open] and again[0].member.name == "b2" and exchange.wait is Wait.CONNECT
+    assert kinds(again) == [Open] and again[0].member.name == "b2" and taken(exchange) is Wait.CONNECT
     sent = feed(exchange, Connected(reused=False))[0]
     assert sent.data.endswith(b"\r\n\r\n3\r\nabc\r\n2\r\nde\r\n")
     assert feed(exchange, ClientEnd())[0] == SendServer(b"0\r\n\r\n")
@@ -126,7 +130,7 @@ def test_reused_connection_that_was_closed_is_replaced_once() -> None:
     first = feed(exchange, request())[0].member
     feed(exchange, ClientEnd())
     feed(exchange, Connected(reused=True))
-    assert feed(exchange, ServerGone()) == [Open(first, fresh=True)] and exchange.wait is Wait.CONNECT
+    assert feed(exchange, ServerGone()) == [Open(first, fresh=True)] and taken(exchange) is Wait.CONNECT
     feed(exchange, Connected(reused=False))
     answer, finish = feed(exchange, ServerGone())
     assert b" 502 " in answer.data and finish == Finish(close=False) and in_flight(built) == 0
