@@ -13,7 +13,7 @@ _HOP_BY_HOP = frozenset(
 )
 _DATE, _LENGTH = frozenset((b"date",)), frozenset((b"content-length",))
 _CHUNKED, _CLOSE = Framing.CHUNKED, Framing.CLOSE
-_REMEMBERED, _REMEMBERED_LONGEST = 1024, 4096
+_REMEMBERED, _REMEMBERED_LINES, _REMEMBERED_LONGEST = 1024, 64, 4096  # messages, lines of each, bytes of these
 
 _Lines = tuple[tuple[bytes, bytes], ...]
 _Value = TypeVar("_Value")
@@ -27,7 +27,8 @@ class _Remembered(dict[_Lines, _Value]):
 
     def __missing__(self, lines: _Lines) -> _Value:
         value = self._make(lines)
-        if sum(len(name) + len(value) for name, value in lines) <= _REMEMBERED_LONGEST:
+        short = len(lines) <= _REMEMBERED_LINES
+        if short and sum(len(name) + len(value) for name, value in lines) <= _REMEMBERED_LONGEST:
             if len(self) >= _REMEMBERED:
                 self.clear()
             self[lines] = value
