@@ -1,7 +1,8 @@
-"""What one writes in an afternoon: a sticky reverse proxy of aiohttp's server and client. `PORT BACKEND…`."""
+"""What one writes in an afternoon: a sticky proxy of aiohttp's server and client. `asyncio|uvloop PORT BACKEND…`."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sys
 from collections.abc import AsyncIterator
@@ -48,7 +49,6 @@ def application(backends: list[str]) -> web.Application:
 
 
 if __name__ == "__main__":
-    proxy = application(sys.argv[2:])
-    web.run_app(
-        proxy, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None, loop=uvloop.new_event_loop()
-    )
+    proxy = application(sys.argv[3:])
+    loop = uvloop.new_event_loop() if sys.argv[1] == "uvloop" else asyncio.new_event_loop()
+    web.run_app(proxy, host="127.0.0.1", port=int(sys.argv[2]), access_log=None, print=None, loop=loop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -73,6 +74,7 @@ async def _serve(config: Config, arrange: Arrange) -> int:
             host, port = await admin.start(config.admin.host, config.admin.port)
             _log(config, f"admin API on http://{host}:{port}")
         scheme = "https" if config.listener.tls is not None else config.listener.protocol
+        gc.freeze()  # else each full collection stops all users for as long as it takes to look through the imports
         _log(config, f"listening on {scheme}://{address}")
         await stopped.wait()
         return EXIT_OK

@@ -28,7 +28,6 @@ from limpet.reference_lb.core.messages import (
     ServerData,
     ServerEnd,
     ServerGone,
-    SetDeadline,
     Started,
     Tunnel,
     Wait,
@@ -51,9 +50,6 @@ _SILENT = Refusal(504, "the backend did not answer in time")
 _SLOW_CLIENT = Refusal(408, "the request did not arrive in time")
 
 # Commands that say the same every time.
-_WHILE_CONNECTING = SetDeadline(Wait.CONNECT)
-_UNTIL_THE_RESPONSE = SetDeadline(Wait.RESPONSE)
-_WHILE_IDLE = SetDeadline(Wait.IDLE)
 _KEEP_SERVER = KeepServer()
 _GO_ON = Finish(close=False)
 _NOBODY: frozenset[str] = frozenset()
@@ -72,8 +68,19 @@ class State(Enum):
     __hash__ = object.__hash__  # there is one object of each; Enum's own is a function of Python, at each look-up
 
 
+# An attribute of an enumeration is looked up by a function of its metaclass, at each use.
+_NEW, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _DONE = State
+_NONE, _CHUNKED, _CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
+_CONNECT, _RESPONSE, _IDLE = Wait
+
+
 class Exchange:
-    """Feed it events; do what the commands say, in order."""
+    """Feed it events; do what the commands say, in order.
+
+    Attributes:
+        request_ended: the client has sent all of the request.
+        wait: the timeout that is to run from now on, instead of the one before; whoever lets it run sets None.
+    """
 
     __slots__ = (
         "_asked",
@@ -88,11 +95,13 @@ class Exchange:
         "_tried",
         "request_ended",
         "state",
+        "wait",
     )
 
     def __init__(self, parts: Parts) -> None:
-        self.state = State.NEW
+        self.state = _NEW
         self.request_ended = False
+        self.wait: Wait | None = None
         self._parts = parts
         self._request: RequestHead
         self._route: Route
@@ -101,7 +110,7 @@ class Exchange:
         self._body: list[bytes] | None = []  # what was received of it; None when too long to be sent again
         self._size = 0
         self._reused = False
-        self._framing = Framing.NONE  # of the response, towards the client
+        self._framing = _NONE  # of the response, towards the client
         self._close = False
 
     def handle(self, event: Event) -> list[Command]:
@@ -115,6 +124,7 @@ class Exchange:
         request = self._request = event.request
         request.peer = request.source
         request.source = self._parts.client_address.of(request)
+        self.request_ended = event.ended
         self._close = not request.keep_alive
         return self._go(fresh=False)
 
@@ -124,19 +134,24 @@ class Exchange:
             return self._reply(route.refusal or _LOST)
         route.member.in_flight += 1
         self._asked = route.asked or route.member
-        self.state = State.CONNECTING
-        return [_WHILE_CONNECTING, Open(self._asked, fresh)]
+        return self._open(fresh=fresh)
+
+    def _open(self, *, fresh: bool) -> list[Command]:
+        self.state = _CONNECTING
+        self.wait = _CONNECT
+        return [Open(self._asked, fresh)]
 
     def _connected(self, event: Connected) -> list[Command]:
         self._reused = event.reused
-        self.state = State.WAITING
+        self.state = _WAITING
+        self.wait = _RESPONSE
         data = self._parts.header_policy.request_head(self._request, self._asked)
         if self._body or self._request.chunked:
             body = self._body or []
             data = b"".join((data, *(self._framed(piece) for piece in body), self._end_of_request()))
         if self._size > REPLAY_LIMIT:
             self._body = None
-        return [SendServer(data), _UNTIL_THE_RESPONSE]
+        return [SendServer(data)]
 
     def _not_connected(self, event: NotConnected) -> list[Command]:
         if event.failure is Failure.REFUSED:
@@ -160,7 +175,8 @@ class Exchange:
             self._body = None
         elif self._body is not None:
             self._body.append(event.data)
-        return [SendServer(self._framed(event.data)), _UNTIL_THE_RESPONSE]
+        self.wait = _RESPONSE
+        return [SendServer(self._framed(event.data))]
 
     def _note_end(self, _: ClientEnd) -> list[Command]:
         self.request_ended = True
@@ -168,8 +184,9 @@ class Exchange:
 
     def _send_end(self, _: ClientEnd) -> list[Command]:
         self.request_ended = True
+        self.wait = _RESPONSE
         end = self._end_of_request()
-        return [SendServer(end), _UNTIL_THE_RESPONSE] if end else [_UNTIL_THE_RESPONSE]
+        return [SendServer(end)] if end else []
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunked else data
@@ -184,8 +201,7 @@ class Exchange:
             return self._failed(_DRAINED, sent=True)
         if self._reused and self._request.method in IDEMPOTENT and self._body is not None:
             # The backend closed a kept connection while the request was on its way: that says nothing about it.
-            self.state = State.CONNECTING
-            return [_WHILE_CONNECTING, Open(self._asked, fresh=True)]
+            return self._open(fresh=True)
         return self._failed(_LOST, sent=True)
 
     def _silence(self, event: Deadline) -> list[Command]:
@@ -204,7 +220,7 @@ class Exchange:
 
     def _reply(self, refusal: Refusal) -> list[Command]:
         """Answer in the balancer's own name."""
-        self.state = State.DONE
+        self.state = _DONE
         close = self._close or not self.request_ended or refusal.status in (400, 408)
         return [SendClient(own_reply(self._parts, self._request, refusal, close)), Finish(close)]
 
@@ -219,15 +235,16 @@ class Exchange:
         if response.status < 200:
             return self._interim(response)
         cookies = parts.router.answered(parts, request, self._route, response)
-        if response.framing is Framing.CLOSE:
-            response.framing = Framing.CHUNKED
-        if response.framing is Framing.CHUNKED and request.minor == 0:
-            response.framing = Framing.CLOSE
-        self._close = self._close or response.framing is Framing.CLOSE or not self.request_ended
+        if response.framing is _CLOSE:
+            response.framing = _CHUNKED
+        if response.framing is _CHUNKED and request.minor == 0:
+            response.framing = _CLOSE
+        self._close = self._close or response.framing is _CLOSE or not self.request_ended
         self._framing = response.framing
-        self.state = State.ANSWERING
+        self.state = _ANSWERING
+        self.wait = _RESPONSE
         head = parts.header_policy.response_head(request, response, cookies, parts.clock.now(), self._close)
-        return [SendClient(head), _UNTIL_THE_RESPONSE]
+        return [SendClient(head)]
 
     def _interim(self, response: ResponseHead) -> list[Command]:
         if response.status == 101:
@@ -235,49 +252,53 @@ class Exchange:
         if self._request.minor == 0:
             return []
         now = self._parts.clock.now()
-        head = self._parts.header_policy.response_head(self._request, response, (), now, False)
-        return [SendClient(head), _UNTIL_THE_RESPONSE]
+        self.wait = _RESPONSE
+        return [SendClient(self._parts.header_policy.response_head(self._request, response, (), now, False))]
 
     def _switch(self, response: ResponseHead) -> list[Command]:
         if not self._request.upgrade:  # so nobody asked for it
             return [CloseServer(), *self._failed(_LOST, sent=True)]
         cookies = self._parts.router.answered(self._parts, self._request, self._route, response)
-        self.state = State.TUNNEL
+        self.state = _TUNNEL
+        self.wait = _IDLE
         now = self._parts.clock.now()
         head = self._parts.header_policy.response_head(self._request, response, cookies, now, False)
-        return [SendClient(head), Tunnel(), _WHILE_IDLE]
+        return [SendClient(head), Tunnel()]
 
     # -- the tunnel, until one of its ends is gone
 
     def _to_server(self, event: ClientData) -> list[Command]:
         self._parts.router.used(self._parts, self._request, self._route)
-        return [SendServer(event.data), _WHILE_IDLE]
+        self.wait = _IDLE
+        return [SendServer(event.data)]
 
     def _to_client(self, event: ServerData) -> list[Command]:
         self._parts.router.used(self._parts, self._request, self._route)
-        return [SendClient(event.data), _WHILE_IDLE]
+        self.wait = _IDLE
+        return [SendClient(event.data)]
 
     def _client_ended(self, _: ClientEnd) -> list[Command]:
         return [EndServer()]
 
     def _tunnel_ended(self, _: Event) -> list[Command]:
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         return [CloseServer(), Finish(close=True)]
 
     # -- the response's body
 
     def _pass_data(self, event: ServerData) -> list[Command]:
         data = event.data
-        if self._framing is Framing.CHUNKED:
+        if self._framing is _CHUNKED:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        return [SendClient(data), _UNTIL_THE_RESPONSE]
+        self.wait = _RESPONSE
+        return [SendClient(data)]
 
     def _complete(self, event: ServerEnd) -> list[Command]:
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         ended = self.request_ended
-        commands: list[Command] = [SendClient(b"0\r\n\r\n")] if self._framing is Framing.CHUNKED else []
+        commands: list[Command] = [SendClient(b"0\r\n\r\n")] if self._framing is _CHUNKED else []
         commands.append(_KEEP_SERVER if event.reusable and ended else CloseServer())
         commands.append(_GO_ON if ended and not self._close else Finish(close=True))
         return commands
@@ -287,12 +308,12 @@ class Exchange:
     def _cut(self, _: Event) -> list[Command]:
         """The response cannot be completed: the client must see that."""
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         return [CloseServer(), Abort()]
 
     def _client_gone(self, _: ClientGone) -> list[Command]:
         self._release()
-        self.state = State.DONE
+        self.state = _DONE
         return [CloseServer()]
 
     def _release(self) -> None:

@@ -18,9 +18,10 @@ class Failure(Enum):
 
 @dataclass(slots=True)
 class Started:
-    """A client's request head (TCP: its connection) is there."""
+    """A client's request head (TCP: its connection) is there. `ended`: so is the rest, no `ClientEnd` follows."""
 
     request: RequestHead
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -168,7 +169,7 @@ class EndClient:
 
 @dataclass(slots=True)
 class SetDeadline:
-    """Let this timeout run from now on, instead of the one before."""
+    """Let this timeout run from now on, instead of the one before (TCP; see `Exchange.wait`)."""
 
     wait: Wait
 

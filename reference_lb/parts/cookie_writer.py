@@ -8,6 +8,8 @@ from enum import Enum
 
 from limpet.reference_lb.parts.records import RequestHead, Route, SetCookie, Why
 
+_HELD = Why.HELD
+
 
 class Issue(Enum):
     """When a response sets the cookies."""
@@ -41,14 +43,13 @@ class PlannedCookies:
     """Sets the cookie and, when there is one, its twin; both carry the same value."""
 
     def __init__(self, issue: Issue, plans: Sequence[CookiePlan]) -> None:
-        self._issue = issue
+        self._always = issue is Issue.EVERY_RESPONSE
+        self._on_change = issue is Issue.ON_CHANGE
         self._plans = tuple(plans)
 
     def due(self, request: RequestHead, route: Route) -> bool:
         """By the configured rule. A re-pin makes a new binding, so its first response carries the cookie."""
-        if self._issue is Issue.EVERY_RESPONSE or route.why is not Why.HELD:
-            return True
-        return self._issue is Issue.ON_CHANGE and route.renewed_key
+        return self._always or route.why is not _HELD or (self._on_change and route.renewed_key)
 
     def cookies(self, request: RequestHead, route: Route, value: str, anchor: float, now: float) -> Sequence[SetCookie]:
         """The cookie first, then its twin."""

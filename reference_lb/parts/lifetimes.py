@@ -17,7 +17,8 @@ class IdleLifetime:
 
     def renewed(self, binding: Binding, now: float) -> Binding:
         """Used now."""
-        return Binding(binding.backend, binding.created, max(now, binding.used), binding.home, binding.source)
+        used = now if now > binding.used else binding.used
+        return Binding(binding.backend, binding.created, used, binding.home, binding.source)
 
     def anchor(self, binding: Binding) -> float:
         """The last use."""

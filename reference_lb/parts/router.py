@@ -21,6 +21,7 @@ NO_MEMBER = Refusal(503, "no healthy backend is available")
 PIN_DOWN = Refusal(503, "the backend of this session is not available")
 PIN_FAILED = Refusal(502, "the backend of this session failed")
 BAD_KEY = Refusal(400, "the session cookie is not valid")
+_HELD = Why.HELD  # an attribute of an enumeration costs more than a decision does
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ class PinningRouter:
     def _held(self, case: _Case, key: str, binding: Binding, member: Member) -> Route:
         renewed = case.parts.lifetime.renewed(binding, case.now)
         case.parts.binding_store.bind(key, renewed)
-        return Route(member, Why.HELD, renewed, key, renewed_key=binding.outdated)
+        return Route(member, _HELD, renewed, key, binding.outdated)
 
     def _home(self, case: _Case, binding: Binding) -> Member | None:
         if not binding.home or not case.parts.reactions.returns(case.request, binding):
@@ -112,16 +113,16 @@ class PinningRouter:
         reactions = case.parts.reactions
         reaction = reactions.unhealthy(case.request, binding)
         if reaction is Unhealthy.REFUSE:
-            return Route(None, Why.HELD, binding, key, refusal=PIN_DOWN)
+            return Route(None, _HELD, binding, key, refusal=PIN_DOWN)
         if reaction is Unhealthy.STAY:
             if member.id in case.tried:
-                return Route(None, Why.HELD, binding, key, refusal=PIN_FAILED)
+                return Route(None, _HELD, binding, key, refusal=PIN_FAILED)
             return self._held(case, key, binding, member)
         if reaction is Unhealthy.REROUTE:
             return self._without_pin(case, Why.REROUTED)
         other = case.pick()
         if other is None:
-            return Route(None, Why.HELD, binding, key, refusal=NO_MEMBER)
+            return Route(None, _HELD, binding, key, refusal=NO_MEMBER)
         home = (binding.home or binding.backend) if reactions.returns(case.request, binding) else ""
         return self._bound(case, key, other, Why.REPINNED, home)
 
@@ -152,10 +153,10 @@ class PinningRouter:
         self._learn(parts, request, route.member, response, now)
         if route.binding is None:
             return ()
-        binding = parts.lifetime.renewed(route.binding, now)
         if not parts.cookie_writer.due(request, route):
             self.used(parts, request, route)
             return ()
+        binding = parts.lifetime.renewed(route.binding, now)
         value = parts.binding_store.token(binding)
         if value is None:
             self.used(parts, request, route)

@@ -20,11 +20,11 @@ from limpet.reference_lb.core.messages import (
     Open,
     SendClient,
     SendServer,
-    SetDeadline,
     Started,
     Tunnel,
     Wait,
 )
+from limpet.reference_lb.parts.records import Member
 from limpet.reference_lb.transport.http_server import BackendConnection
 from limpet.reference_lb.transport.site import Site
 from limpet.reference_lb.transport.timer import DeadlineTimer
@@ -34,6 +34,7 @@ Do = Mapping[type, Callable[[Any, Any], None]]
 
 
 _REUSED = Connected(reused=True)
+_CONNECT, _RESPONSE = Wait.CONNECT, Wait.RESPONSE
 
 
 class ExchangeDriver(ABC):
@@ -51,7 +52,7 @@ class ExchangeDriver(ABC):
         self._server: BackendConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._timer = DeadlineTimer(site.loop, self._timed_out)
-        self._wait: Wait | None = None  # the timeout that is to run once all that happened at once is done
+        self._wait: Wait | None = None  # the timeout that is to run while there is no exchange
         self._server_writable = True
         self._writable = True
 
@@ -79,6 +80,7 @@ class ExchangeDriver(ABC):
 
     def _begin(self, event: Started) -> None:
         self._exchange = Exchange(self._site.parts)
+        self._wait = None
         self._head_only = event.request.method == b"HEAD"
         self._feed(event)
 
@@ -103,14 +105,18 @@ class ExchangeDriver(ABC):
     # -- commands
 
     def _open(self, command: Open) -> None:
-        member, site = command.member, self._site
+        member = command.member
         if self._server is not None or self._connecting is not None:
             self._detach()
-        link = None if command.fresh else site.upstreams.take(member)
+        link = None if command.fresh else self._site.upstreams.take(member)
         if isinstance(link, BackendConnection):
             self._attach(link)
             self._feed(_REUSED)
-            return
+        else:
+            self._connect(member)
+
+    def _connect(self, member: Member) -> None:
+        site = self._site
         opening = connect(site.loop, member, lambda: BackendConnection(member, site.upstreams), self._connected)
         self._connecting = site.loop.create_task(opening)
 
@@ -143,17 +149,20 @@ class ExchangeDriver(ABC):
         else:
             link.release()
 
-    def _set_deadline(self, command: SetDeadline) -> None:
-        self._wait = command.wait
-
-    def _start_timer(self, wait: Wait) -> None:
+    def _keep_time(self) -> None:
         """Of all deadlines that were set at once the last one counts."""
-        self._wait = None
+        exchange = self._exchange
+        if exchange is None:
+            wait, self._wait = self._wait, None
+        else:
+            wait, exchange.wait = exchange.wait, None
+        if wait is None:
+            return
         timeouts = self._site.timeouts
-        if wait is Wait.RESPONSE:
+        if wait is _RESPONSE:
             self._timer.start(timeouts.response)
         else:
-            self._timer.start(timeouts.connect if wait is Wait.CONNECT else timeouts.idle)
+            self._timer.start(timeouts.connect if wait is _CONNECT else timeouts.idle)
 
     def _close_timer(self) -> None:
         self._wait = None
@@ -181,7 +190,6 @@ def commands(kind: type[ExchangeDriver]) -> Do:
         CloseServer: kind._close_server,
         KeepServer: kind._keep_server,
         SendClient: kind._send_client,
-        SetDeadline: kind._set_deadline,
         Tunnel: kind._tunnel,
         Finish: kind._finish,
         Abort: kind._abort,

@@ -245,8 +245,7 @@ class Http2Stream(ExchangeDriver):
 
     def flush(self) -> None:
         """Send what may be sent, and take in more where that can be passed on."""
-        if self._wait is not None:
-            self._start_timer(self._wait)
+        self._keep_time()
         if self._exchange is None or (self._server is not None and self._server_writable):
             self._acknowledge(stream=not self._all_read)
         self.push()

@@ -26,6 +26,7 @@ from limpet.reference_lb.transport.requests import Incoming, RequestReader
 from limpet.reference_lb.transport.site import Site, source_of
 
 _EARLY_BODY = 262_144  # bytes of a request taken in while there is no connection to the member yet
+_IDLE = Wait.IDLE
 _LINGER = 1.0  # seconds a closing connection still swallows what the client sends, so that it can read the answer
 
 
@@ -117,8 +118,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._close()
         else:
             self._pace()
-        if self._wait is not None:
-            self._start_timer(self._wait)
+        self._keep_time()
 
     # -- events
 
@@ -179,7 +179,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
         else:
             if self._reader.undecided:
                 self._incoming += self._reader.go_on()
-            self._wait = Wait.IDLE
+            self._wait = _IDLE
 
     def _abort(self, _: Abort) -> None:
         self._exchange = None
@@ -197,7 +197,7 @@ class ClientConnection(ExchangeDriver, asyncio.Protocol):
             self._server_writable
             and not (self._incoming and self._exchange is not None)
             and self._early <= _EARLY_BODY
-            and self._reader.behind <= _EARLY_BODY
+            and not (self._reader.undecided and self._reader.behind > _EARLY_BODY)
         )
         if wanted != self._reading and not self._transport.is_closing():
             self._reading = wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 
@@ -12,6 +12,19 @@ from limpet.reference_lb.parts.records import Framing, Headers, Member, Response
 from limpet.reference_lb.transport.upstream import Owner, Upstreams
 
 _REUSABLE = ServerEnd(reusable=True)
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing  # an attribute of an enumeration costs a look-up by its metaclass
+
+_KNOWN_LIMIT = 8192  # bytes of a head that a connection remembers
+
+
+class _Known(NamedTuple):
+    """A response's head as it came, the size of the whole response, and what the parser made of the head."""
+
+    head: bytes
+    size: int
+    status: int
+    reason: bytes
+    headers: Headers
 
 
 class BackendConnection(asyncio.Protocol):
@@ -24,12 +37,14 @@ class BackendConnection(asyncio.Protocol):
         self._owner: Owner | None = None
         self._transport: asyncio.Transport
         self._parser: Any = None
-        self._between = False  # the parser has read a response to its end, and nothing behind it
+        self._between = False  # the parser has read nothing, or a response to its end and nothing behind it
+        self._known: _Known | None = None
+        self._length = b""
         self._paused = False
         self._head_only = False
         self._reason = b""
         self._headers: Headers = []
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._status = 0
         self._tunnel = False
 
@@ -41,7 +56,7 @@ class BackendConnection(asyncio.Protocol):
         self._head_only = head_only
         if not self._between:
             self._parser = httptools.HttpResponseParser(self)
-        self._between = False
+            self._between = True
 
     def send(self, data: bytes) -> None:
         """Send bytes of the request."""
@@ -104,13 +119,40 @@ class BackendConnection(asyncio.Protocol):
             return
         if self._tunnel:
             owner.from_server(ServerData(data))
-        else:
+        elif not self._again(owner, data):
             self._parse(owner, data)
         owner.flush()
 
+    def _again(self, owner: Owner, data: bytes) -> bool:
+        """Whether it is a whole response with the same head, byte for byte, as one that the parser has read."""
+        known = self._known
+        if known is None or len(data) != known.size or not data.startswith(known.head):
+            return False
+        if self._head_only or not self._between:
+            return False
+        owner.from_server(Answer(ResponseHead(known.status, known.reason, known.headers.copy(), _LENGTH)))
+        body = data[len(known.head) :]
+        if body and self._owner is owner:
+            owner.from_server(ServerData(body))
+        if self._owner is owner:
+            owner.from_server(_REUSABLE)
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head of a response with a length, where what was fed is all of it and no more.
+
+        Only the end of its own head is as far from the end of the data as its length says.
+        """
+        end = data.find(b"\r\n\r\n") + 4
+        if self._framing is _LENGTH and end <= _KNOWN_LIMIT and self._length == b"%d" % (len(data) - end):
+            self._known = _Known(data[:end], len(data), self._status, self._reason, self._headers)
+
     def _parse(self, owner: Owner, data: bytes) -> None:
+        whole, self._between = self._between, False
         try:
             self._parser.feed_data(data)
+            if whole and self._between:
+                self._learn(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._owner is not owner:
                 return
@@ -134,7 +176,7 @@ class BackendConnection(asyncio.Protocol):
         if owner is None:
             self._upstreams.lost(self.member, self)
             return
-        if self._framing is Framing.CLOSE and self._status >= 200 and exc is None:
+        if self._framing is _CLOSE and self._status >= 200 and exc is None:
             self._owner = None
             owner.from_server(ServerEnd(reusable=False))
         else:
@@ -163,7 +205,7 @@ class BackendConnection(asyncio.Protocol):
         """A response begins."""
         self._between = False
         self._reason, self._headers, self._status = b"", [], 0
-        self._framing = Framing.NONE
+        self._framing = _NONE
 
     def on_status(self, reason: bytes) -> None:
         """The reason phrase."""
@@ -180,7 +222,7 @@ class BackendConnection(asyncio.Protocol):
             return
         status = self._status = self._parser.get_status_code()
         self._framing = self._body_framing(status)
-        head = ResponseHead(status, self._reason, self._headers, self._framing)
+        head = ResponseHead(status, self._reason, self._headers.copy(), self._framing)  # parts may change the lines
         self._owner.from_server(Answer(head))
         if self._head_only and status >= 200 and self._owner is not None:
             self._owner.from_server(ServerEnd(reusable=self._parser.should_keep_alive() and self._framed()))
@@ -198,14 +240,14 @@ class BackendConnection(asyncio.Protocol):
 
     def _body_framing(self, status: int) -> Framing:
         if self._head_only or status < 200 or status in (204, 304):
-            return Framing.NONE
-        framing = Framing.CLOSE
+            return _NONE
+        framing = _CLOSE
         for name, value in self._headers:
             size = len(name)
             if size == 17 and name.lower() == b"transfer-encoding":
-                return Framing.CHUNKED if value.lower().endswith(b"chunked") else Framing.CLOSE
+                return _CHUNKED if value.lower().endswith(b"chunked") else _CLOSE
             if size == 14 and name.lower() == b"content-length":
-                framing = Framing.LENGTH
+                framing, self._length = _LENGTH, value
         return framing
 
     def _framed(self) -> bool:

@@ -17,7 +17,6 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*\Z")  # RFC 3986 section 
 
 _PLAIN_LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*) HTTP/1\.1\Z")
 _KNOWN_LIMIT = 8192  # bytes of header lines that a connection remembers
-_END = ClientEnd()
 
 Incoming = Started | ClientData | ClientEnd | ClientBroken
 
@@ -119,7 +118,7 @@ class RequestReader:
             self._note_unfinished(fed)
         elif self._in_message and not self._broken:
             self._note_framing(fed)
-        elif whole and len(events) == 2:
+        elif whole and len(events) == 1:
             self._learn(fed, events[0])
         return events
 
@@ -131,6 +130,7 @@ class RequestReader:
         cut = fed.find(b"\r\n")
         if (
             isinstance(first, Started)
+            and first.ended
             and first.request.method == b"GET"
             and first.request.keep_alive
             and not self.undecided
@@ -155,7 +155,7 @@ class RequestReader:
         head = RequestHead(self._source, self._connection, line[1], line[2], self._known_headers.copy())
         if self._secure:
             head.secure = True
-        return [Started(head), _END]
+        return [Started(head, ended=True)]
 
     def _waits(self) -> bool:
         """Whether a request in what is being fed asked for an upgrade."""
@@ -274,5 +274,10 @@ class RequestReader:
         """The request is complete."""
         self._in_message = False
         self._in_head = True
-        if not self._broken:
-            self._events.append(_END)
+        if self._broken:
+            return
+        last = self._events[-1] if self._events else None
+        if isinstance(last, Started):
+            last.ended = True
+        else:
+            self._events.append(ClientEnd())

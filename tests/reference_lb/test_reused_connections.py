@@ -32,6 +32,16 @@ RESPONSES = [
     (False, OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok"),
     (False, b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"),
     (False, OK + b"\r\nuntil it closes"),
+    (False, OK + b"Content-Length: 2\r\n\r\nko"),
+    (False, OK + b"Content-Length: 3\r\n\r\nok"),
+    (False, OK + b"Content-Length: 02\r\n\r\nok"),
+    (False, OK + b"Content-Length: 0\r\n\r\n"),
+    (False, OK + b"Content-Length: 6\r\n\r\n\r\n\r\nok"),
+    (False, b"\r\n" + PLAIN),
+    (False, b"\r\n\r\n" + PLAIN),
+    (False, b"HTTP/1.1 404 OK\r\nContent-Length: 2\r\n\r\nok"),
+    (False, b"HTTP/1.1 200 OK\nContent-Length: 6\n\nok\r\n\r\n"),
+    (False, OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
     (False, b"HTTP/9.9 what\r\n\r\n"),
 ]
 
@@ -89,3 +99,16 @@ def test_one_after_the_other() -> None:
         answer, data, end = events(kept, False, [PLAIN])
         assert isinstance(answer, Answer) and answer.head.status == 200
         assert data == ServerData(b"ok") and end == ServerEnd(reusable=True)
+
+
+def test_a_head_that_was_read_before_is_not_read_again() -> None:
+    """And what a part does to its lines is not done to the next one."""
+    kept = connection()
+    seen = []
+    for body in (b"ok", b"ko", b"ok"):
+        answer, data, _ = events(kept, False, [PLAIN[:-2] + body])
+        assert data == ServerData(body) and answer.head.headers == [(b"Content-Length", b"2")]
+        seen.append(answer.head)
+        answer.head.headers.clear()
+        kept._parser = None  # whoever asks the parser from here on fails
+    assert [head.status for head in seen] == [200, 200, 200]
