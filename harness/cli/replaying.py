@@ -29,12 +29,16 @@ RANDOM_WALK = "chaos.random-walk"
 @click.option("--target", metavar="DIR", help="A target directory, or a name that `limpet targets` lists. Default: the "
               "one that the walk was found on.")  # fmt: skip
 @click.option("--fault", metavar="NAME", help="Put this fault of `limpet selftest` into the reference balancer first.")
+@click.option("--seed", type=int, metavar="N", help="Repeat the replay of this seed. Who comes is drawn from the file's "
+              "own; this is for what clients make up.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-replay"),
               show_default=True, help="Where reports and the history go.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Let it happen to a balancer that limpet did not start. In CI nobody is "
               "asked.")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="All evidence in the table.")
-def replay(file: Path, target: str | None, fault: str | None, out: Path, yes: bool, verbose: int) -> int:
+def replay(
+    file: Path, target: str | None, fault: str | None, seed: int | None, out: Path, yes: bool, verbose: int
+) -> int:
     """Play a walk again that chaos.random-walk found.
 
     FILE lies beside the history of the run that found it. Exit codes as those of run: 0 nothing went wrong this time,
@@ -48,7 +52,7 @@ def replay(file: Path, target: str | None, fault: str | None, out: Path, yes: bo
     for option, value in (("--target", target), ("--fault", fault)):
         words += [option, value] if value else []
     words += ["--yes"] if yes else []
-    options = Options(targets=(target or _known(walk, file),), out=out, yes=yes, command=shlex.join(words))
+    options = Options(targets=(target or _known(walk, file),), out=out, seed=seed, yes=yes, command=shlex.join(words))
     if fault is not None:
         options = replace(options, override=_fault(fault, out))
     return _play(walk, options, verbosity=1 + verbose)
