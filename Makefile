@@ -8,7 +8,7 @@ ARGS   ?=
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint repeat selftest bench wheels compose clean socketio-sticky skipper undertow toxiproxy
+.PHONY: help run test lint repeat walks selftest bench wheels compose clean socketio-sticky skipper undertow toxiproxy
 
 help: ## this list
 	@echo "limpet: does your load balancer keep the stickiness it promises?"
@@ -31,6 +31,9 @@ lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter
 
 repeat: $(VENV)/.installed-dev ## all targets again and again with other seeds, half of them under load (ARGS=--chaos: several things at once)
 	@$(BIN)/python tests/repeat/repeat.py $(ARGS)
+
+walks: $(VENV)/.installed-dev ## does chaos.random-walk find what only a sequence of events shows, and make it small? (minutes)
+	@$(BIN)/python tests/repeat/walks.py $(ARGS)
 
 selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on purpose?
 	@$(BIN)/limpet selftest $(ARGS)

@@ -29,8 +29,8 @@ RANDOM_WALK = "chaos.random-walk"
 @click.option("--target", metavar="DIR", help="A target directory, or a name that `limpet targets` lists. Default: the "
               "one that the walk was found on.")  # fmt: skip
 @click.option("--fault", metavar="NAME", help="Put this fault of `limpet selftest` into the reference balancer first.")
-@click.option("--seed", type=int, metavar="N", help="Repeat the replay of this seed. Who comes is drawn from the file's "
-              "own; this is for what clients make up.")  # fmt: skip
+@click.option("--seed", type=int, metavar="N", help="Repeat the replay of this seed. Who comes is drawn from the "
+              "file's own; this is for what clients make up.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-replay"),
               show_default=True, help="Where reports and the history go.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Let it happen to a balancer that limpet did not start. In CI nobody is "

@@ -180,8 +180,8 @@ def program() -> str:
         raise SetupFault(
             what,
             where="toxiproxy",
-            do="Install Toxiproxy's server (in a checkout with Go: make toxiproxy), say where it is in LIMPET_TOXIPROXY, "
-            "or do without: --proxies embedded",
+            do="Install Toxiproxy's server (in a checkout with Go: make toxiproxy), say where it is in "
+            "LIMPET_TOXIPROXY, or do without: --proxies embedded",
         )
     return found
 
