@@ -186,6 +186,16 @@ def program() -> str:
     return found
 
 
+def lacking(made_of: Made) -> str:
+    """Why no fault proxies can be made of this here, with what to do; "" where they can."""
+    if made_of == "toxiproxy":
+        try:
+            program()
+        except SetupFault as fault:
+            return f"{fault.reason}. {fault.do}"
+    return ""
+
+
 MAKERS: Mapping[str, WireMaker] = {"embedded": embedded, "toxiproxy": toxiproxy}
 
 
