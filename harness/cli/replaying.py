@@ -54,7 +54,7 @@ def replay(
     words += ["--yes"] if yes else []
     options = Options(targets=(target or _known(walk, file),), out=out, seed=seed, yes=yes, command=shlex.join(words))
     if fault is not None:
-        options = replace(options, override=_fault(fault, out))
+        options = replace(options, override=_fault(fault, out, options.targets[0]))
     return _play(walk, options, verbosity=1 + verbose)
 
 
@@ -76,12 +76,23 @@ def _known(walk: Walk, file: Path) -> str:
     return walk.target
 
 
-def _fault(name: str, out: Path) -> Override:
-    """The entry point of the reference balancer with this fault in it."""
+def _fault(name: str, out: Path, target: str) -> Override:
+    """The entry point of the reference balancer with this fault in it.
+
+    Raises:
+        UsageFault: there is no such fault, or the target is another balancer.
+    """
     from limpet.harness.selftest.faults import faults
     from limpet.harness.selftest.trials import ENTRY
+    from limpet.harness.targets.load import load
     from limpet.harness.targets.override import Override
 
+    launch = load(target).target.launch
+    if launch is None or not launch.python:
+        raise UsageFault(
+            f"{target} is not the reference balancer, the only one that limpet can put faults into", where="--fault",
+            do="Leave --fault away, or name a reference target.",
+        )  # fmt: skip
     found, *more = faults(globs=(name,))
     if more:
         raise UsageFault(f'"{name}" means {1 + len(more)} faults', where="--fault", do="Name one of them.")
@@ -149,6 +160,8 @@ def _tell(walk: Walk, result: Result, out: Path) -> None:
         kinds = {str(each.kind) for each in result.violations}
         same = "the same" if walk.violation in kinds else f"another violation than the {walk.violation} of the file"
         click.echo(f"This is {same}: {', '.join(sorted(kinds))}.")
+    if result.verdict is Verdict.HELD and walk.violation:
+        click.echo(f"Nothing went wrong here: the {walk.violation} of the file did not happen.")
     if result.history:
         click.echo(f"Every request of it: {out / result.history}")
 

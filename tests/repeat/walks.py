@@ -107,8 +107,8 @@ def page(found: list[Found], seconds: float) -> str:
         "# Walks that are found and made small", "",
         f"Written by `make walks` on {today}, {os.cpu_count()} cores, {seconds:.0f} s. Each fault that only a sequence "
         "of events shows, on each of its targets: `chaos.random-walk` is dealt with fresh seeds until it finds it, "
-        "makes it small, and what it wrote is played again on the faulty balancer (the same violation is wanted) and on the "
-        "right one (held).", "",
+        "makes it small, and what it wrote is played again on the faulty balancer (the same violation is wanted) "
+        "and on the right one (held).", "",
         "| fault | target | runs until found | seed | steps dealt → left | plays | again | as it has to be |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
