@@ -8,7 +8,7 @@ ARGS   ?=
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint repeat selftest bench wheels compose clean socketio-sticky skipper undertow
+.PHONY: help run test lint repeat walks selftest bench wheels compose clean socketio-sticky skipper undertow toxiproxy
 
 help: ## this list
 	@echo "limpet: does your load balancer keep the stickiness it promises?"
@@ -29,8 +29,11 @@ lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter
 	@echo "mypy tests" && $(BIN)/mypy --explicit-package-bases tests
 	@echo "lint-imports" && $(BIN)/lint-imports --no-cache
 
-repeat: $(VENV)/.installed-dev ## all targets again and again with other seeds, half of them under load (minutes)
+repeat: $(VENV)/.installed-dev ## all targets again and again with other seeds, half of them under load (ARGS=--chaos: several things at once)
 	@$(BIN)/python tests/repeat/repeat.py $(ARGS)
+
+walks: $(VENV)/.installed-dev ## does chaos.random-walk find what only a sequence of events shows, and make it small? (minutes)
+	@$(BIN)/python tests/repeat/walks.py $(ARGS)
 
 selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on purpose?
 	@$(BIN)/limpet selftest $(ARGS)
@@ -44,7 +47,8 @@ wheels: $(VENV)/.installed ## fill container/ with what `docker build` then take
 	@# hatchling builds limpet itself; async-timeout is what redis wants of the first patches of Python 3.11 only.
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --wheel-dir container/wheels . 'hatchling>=1.27' async-timeout
 	@rm -f container/wheels/limpet-*.whl
-	@if command -v toxiproxy-server >/dev/null; then cp "$$(command -v toxiproxy-server)" container/; \
+	@if test -x $(BIN)/toxiproxy-server; then cp $(BIN)/toxiproxy-server container/; \
+	elif command -v toxiproxy-server >/dev/null; then cp "$$(command -v toxiproxy-server)" container/; \
 	elif command -v go >/dev/null; then GOFLAGS= CGO_ENABLED=0 GOBIN="$$PWD/container" go install $(TOXIPROXY) && mv container/server container/toxiproxy-server || true; \
 	fi
 	@test -x container/toxiproxy-server || echo "limpet: no toxiproxy-server here, and none could be built: docker build will fetch Go for it"
@@ -76,6 +80,13 @@ undertow: $(VENV)/bin/pip ## install Undertow, so that its targets are judged to
 	@mvn --quiet --batch-mode --file $(SHARED)/undertow/pom.xml $(MAVEN_DEPENDENCY):copy-dependencies -DoutputDirectory=$(abspath $(PRODUCTS))/undertow
 	@javac -cp '$(PRODUCTS)/undertow/*' -d $(PRODUCTS)/undertow $(SHARED)/undertow/Balancer.java
 	@$(call program,undertow_balancer,java $(JAVA_OPTIONS) -cp '$(abspath $(PRODUCTS))/undertow:$(abspath $(PRODUCTS))/undertow/*' Balancer)
+
+toxiproxy: $(VENV)/bin/pip ## install Toxiproxy's server for `limpet run --proxies toxiproxy` (needs Go)
+	@$(call needs,go,Go 1.23 or newer)
+	@echo "limpet: building $(TOXIPROXY)"
+	@rm -rf $(PRODUCTS)/toxiproxy && mkdir -p $(PRODUCTS)/toxiproxy
+	@GOFLAGS= CGO_ENABLED=0 GOBIN="$(abspath $(PRODUCTS))/toxiproxy" go install $(TOXIPROXY)
+	@mv $(PRODUCTS)/toxiproxy/server $(BIN)/toxiproxy-server && $(BIN)/toxiproxy-server -version
 
 clean: ## remove what the commands above made, the virtual environment too
 	rm -rf $(VENV) container reports/out limpet-out limpet-replay limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import limpet
-from limpet.harness.chaos.proxies.wires import MAKERS, Made
+from limpet.harness.chaos.proxies.wires import MAKERS, Made, lacking
 from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.cleaning import clean
 from limpet.harness.engine.collecting import SUITES, behaviours
@@ -24,6 +24,7 @@ from limpet.harness.engine.leftovers import heal_leftovers
 from limpet.harness.engine.plan import Job, known_names, plan, rows_of
 from limpet.harness.engine.scenario import plan_seed
 from limpet.harness.engine.upgrade import unfit
+from limpet.harness.engine.wiring import why_not_wired
 from limpet.harness.model.errors import SetupFault, UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, Verdict, judge_run
@@ -185,7 +186,14 @@ class RunSession:
         ]
 
     def allowed(self, job: Job) -> Job:
-        """A job that will do several things at once to a balancer of the user's: foretold, and only after a yes."""
+        """A job, settled already where it wants fault proxies that are not there.
+
+        One that will do several things at once to a balancer of the user's is foretold, and goes on only after a yes.
+        """
+        if job.settled is None and job.behaviour.wired and self.options.network == "loopback":
+            reason = lacking(self.options.proxies)
+            if reason and not why_not_wired(job.loaded):
+                return replace(job, settled=Verdict.NOT_CHECKABLE, reason=reason)
         foretells = job.behaviour.foretells
         if foretells is None or job.settled is not None or job.loaded.target.launch is not None:
             return job

@@ -108,8 +108,21 @@ def _with_less(steps: Steps) -> Iterator[Steps]:
             afterwards = Step("visit", users=step.users)
             yield (*steps[:number], replace(step, users=()), afterwards, *steps[number + 1 :])
     for number, step in enumerate(steps):
-        for simpler in _simpler(step):
+        for simpler in (*_simpler(step), *_plainer(step, steps[:number])):
             yield (*steps[:number], simpler, *steps[number + 1 :])
+
+
+def _plainer(step: Step, earlier: Steps) -> Iterator[Step]:
+    """The same step with the backend of somebody who came, where that is told in another way.
+
+    A place in the list, or whom a user who never came is not with, is another role where users are placed otherwise:
+    on the next target the walk would pass by the defect.
+    """
+    came = sorted({user for each in earlier for user in each.users})
+    how, _, whose = step.backend.partition(" ")
+    if how in ("beside", "member") or (how in ("of", "before") and int(whose) not in came):
+        for user in came:
+            yield replace(step, backend=f"of {user}")
 
 
 def _simpler(step: Step) -> Iterator[Step]:

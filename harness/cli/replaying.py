@@ -29,12 +29,16 @@ RANDOM_WALK = "chaos.random-walk"
 @click.option("--target", metavar="DIR", help="A target directory, or a name that `limpet targets` lists. Default: the "
               "one that the walk was found on.")  # fmt: skip
 @click.option("--fault", metavar="NAME", help="Put this fault of `limpet selftest` into the reference balancer first.")
+@click.option("--seed", type=int, metavar="N", help="Repeat the replay of this seed. Who comes is drawn from the "
+              "file's own; this is for what clients make up.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-replay"),
               show_default=True, help="Where reports and the history go.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Let it happen to a balancer that limpet did not start. In CI nobody is "
               "asked.")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="All evidence in the table.")
-def replay(file: Path, target: str | None, fault: str | None, out: Path, yes: bool, verbose: int) -> int:
+def replay(
+    file: Path, target: str | None, fault: str | None, seed: int | None, out: Path, yes: bool, verbose: int
+) -> int:
     """Play a walk again that chaos.random-walk found.
 
     FILE lies beside the history of the run that found it. Exit codes as those of run: 0 nothing went wrong this time,
@@ -48,9 +52,9 @@ def replay(file: Path, target: str | None, fault: str | None, out: Path, yes: bo
     for option, value in (("--target", target), ("--fault", fault)):
         words += [option, value] if value else []
     words += ["--yes"] if yes else []
-    options = Options(targets=(target or _known(walk, file),), out=out, yes=yes, command=shlex.join(words))
+    options = Options(targets=(target or _known(walk, file),), out=out, seed=seed, yes=yes, command=shlex.join(words))
     if fault is not None:
-        options = replace(options, override=_fault(fault, out))
+        options = replace(options, override=_fault(fault, out, options.targets[0]))
     return _play(walk, options, verbosity=1 + verbose)
 
 
@@ -72,12 +76,23 @@ def _known(walk: Walk, file: Path) -> str:
     return walk.target
 
 
-def _fault(name: str, out: Path) -> Override:
-    """The entry point of the reference balancer with this fault in it."""
+def _fault(name: str, out: Path, target: str) -> Override:
+    """The entry point of the reference balancer with this fault in it.
+
+    Raises:
+        UsageFault: there is no such fault, or the target is another balancer.
+    """
     from limpet.harness.selftest.faults import faults
     from limpet.harness.selftest.trials import ENTRY
+    from limpet.harness.targets.load import load
     from limpet.harness.targets.override import Override
 
+    launch = load(target).target.launch
+    if launch is None or not launch.python:
+        raise UsageFault(
+            f"{target} is not the reference balancer, the only one that limpet can put faults into", where="--fault",
+            do="Leave --fault away, or name a reference target.",
+        )  # fmt: skip
     found, *more = faults(globs=(name,))
     if more:
         raise UsageFault(f'"{name}" means {1 + len(more)} faults', where="--fault", do="Name one of them.")
@@ -145,6 +160,8 @@ def _tell(walk: Walk, result: Result, out: Path) -> None:
         kinds = {str(each.kind) for each in result.violations}
         same = "the same" if walk.violation in kinds else f"another violation than the {walk.violation} of the file"
         click.echo(f"This is {same}: {', '.join(sorted(kinds))}.")
+    if result.verdict is Verdict.HELD and walk.violation:
+        click.echo(f"Nothing went wrong here: the {walk.violation} of the file did not happen.")
     if result.history:
         click.echo(f"Every request of it: {out / result.history}")
 

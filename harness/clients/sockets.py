@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 # port for itself and some 28,000 connections to one balancer exhaust the range. Python 3.11 has no name for it.
 IP_BIND_ADDRESS_NO_PORT = 24
 READ_GRACE = 1.0
-LETS_GO = 2.0
+LETS_GO = 10.0
 """Seconds for which a port that was just given up may seem to be in use: whatever this process starts meanwhile has
-a copy of each of its sockets from the fork to the exec."""
+a copy of each of its sockets from the fork to the exec, which a loaded machine makes long."""
 
 _LOCAL_ERRORS = {
     errno.EADDRNOTAVAIL: "the address is not one of this machine, or its ports are used up",

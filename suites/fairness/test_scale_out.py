@@ -67,6 +67,7 @@ def round_of(s: Scenario, users: list[Client], visits: dict[str, int]) -> list[E
             user.close()
             user = users[place] = s.client()
             visits[user.name] = 0
-        answers.append(user.visit())
+        # Below layer 7 a connection is placed once: only a new one shows where its user belongs.
+        answers.append(user.visit(new_connection=s.rng.random() < 0.5))
         visits[user.name] += 1
     return answers

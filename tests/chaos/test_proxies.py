@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -253,6 +254,16 @@ def test_without_a_server_toxiproxy_says_what_to_do(
         toxiproxy(keeper, lease, tmp_path)
     assert "LIMPET_TOXIPROXY" in str(caught.value)
     assert "--proxies embedded" in str(caught.value)
+
+
+def test_the_server_that_lies_beside_the_interpreter_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = tmp_path / "toxiproxy-server"
+    server.write_text("#!/bin/sh\n")
+    server.chmod(0o755)
+    monkeypatch.delenv(PROGRAM, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert program() == str(server)
 
 
 # The embedded server's API, as Toxiproxy's own clients use it.

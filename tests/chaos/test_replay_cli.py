@@ -31,6 +31,7 @@ def replay(tmp_path: Path, text: str, *more: str) -> int:
 def test_it_tells_verdict_story_and_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay(tmp_path, WALK) == ExitCode.HELD
     said = capsys.readouterr().out
+    assert "the served-by-draining of the file did not happen" in said
     assert "What happened:" in said and "  3. b4 joins the pool" in said
     assert "chaos.random-walk_replay.jsonl" in said
     assert list((tmp_path / "out" / "histories").rglob("*.jsonl"))
@@ -62,3 +63,14 @@ def test_bad_input_is_refused_with_what_to_do(
     assert replay(tmp_path, WALK.replace(*change)) == ExitCode.USAGE
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_fault_goes_into_the_reference_balancer_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--target", "nginx-sticky-cookie", "--fault", "newcomer-opens-the-drained")
+    assert replay(tmp_path, WALK, *words) == ExitCode.USAGE
+    assert "is not the reference balancer" in capsys.readouterr().err
+
+
+def test_the_line_that_its_report_names_plays_it_again(tmp_path: Path) -> None:
+    assert replay(tmp_path, WALK, "--seed", "7") == ExitCode.HELD
+    assert "--seed 7" in (tmp_path / "out" / "report.html").read_text("utf-8")

@@ -10,6 +10,7 @@ import msgspec
 import playing
 import pytest
 
+from limpet.harness.chaos.proxies.wires import PROGRAM
 from limpet.harness.chaos.random_walk import foretold_walks, random_walk
 from limpet.harness.chaos.theatre import Performance, Theatre
 from limpet.harness.chaos.walk import Step, printed_walk
@@ -27,6 +28,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.verdict import ExitCode, Result, Verdict
 from limpet.harness.session import Options, RunSession
 from limpet.harness.targets.load import load
+from limpet.reports.conformance import load as load_conformance
 
 TARGET = """
 name = "mine"
@@ -298,3 +300,16 @@ def test_a_row_that_left_something_broken_is_a_set_up_that_failed(
     by_hand = f"By hand: false {tmp_path}/revived-one"
     assert by_hand in capsys.readouterr().err
     assert said is Verdict.BROKEN or by_hand in result.reason
+
+
+def test_without_toxiproxy_the_rows_that_want_it_are_not_checkable_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROGRAM, str(tmp_path / "none"))
+    words = ["run", "--target", "reference-header", "--proxies", "toxiproxy", "--out", str(tmp_path / "out")]
+    words += ["--behaviour", "chaos.steady-state", "--behaviour", "affinity.first-requests-race"]
+    assert main(words) == ExitCode.HELD
+    results = {each.behaviour: each for each in load_conformance(tmp_path / "out" / "conformance.json").results}
+    assert results["chaos.steady-state"].verdict is Verdict.NOT_CHECKABLE
+    assert "--proxies embedded" in results["chaos.steady-state"].reason
+    assert results["affinity.first-requests-race"].verdict is Verdict.HELD

@@ -51,6 +51,23 @@ def test_a_slow_fault_becomes_a_quick_one_where_that_fails_too() -> None:
     assert "hang" not in {step.do for step in small}
 
 
+def test_a_backend_is_told_by_a_user_who_came_where_that_fails_too() -> None:
+    """Users of the next target are elsewhere: whose backend it was counts, not which place in the list it had."""
+    walk = (Step("visit", users=(3,)), Step("kill", backend="beside 4"), Step("visit", users=(3,)))
+
+    def attempt(steps: Steps) -> Steps | None:
+        return steps if [step.do for step in steps] == ["visit", "kill", "visit"] and steps[0].users else None
+
+    small, _ = shrink(walk, attempt, plays=50)
+    assert small[1].backend == "of 3"
+
+    def only_beside(steps: Steps) -> Steps | None:
+        return attempt(steps) if all(step.backend in ("", "beside 4") for step in steps) else None
+
+    small, _ = shrink(walk, only_beside, plays=50)
+    assert small[1].backend == "beside 4"
+
+
 def test_only_what_was_seen_to_fail_is_the_result() -> None:
     """A balancer that fails every other time: the result may be longer than need be, and it did fail."""
     walk, failed = dealt(3), []

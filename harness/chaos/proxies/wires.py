@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
@@ -170,15 +171,29 @@ def program() -> str:
         SetupFault: there is none.
     """
     named = os.environ.get(PROGRAM)
-    found = next(filter(None, map(shutil.which, (named,) if named else _NAMES)), None)
+    wanted = (named,) if named else _NAMES
+    # `make toxiproxy` puts it beside the interpreter, which need not be on PATH.
+    places = (None, str(Path(sys.executable).parent))
+    found = next(filter(None, (shutil.which(name, path=place) for place in places for name in wanted)), None)
     if found is None:
         what = f"{PROGRAM} names {named}, which is no program" if named else f"none of {', '.join(_NAMES)} is on PATH"
         raise SetupFault(
             what,
             where="toxiproxy",
-            do="Install Toxiproxy's server, say where it is in LIMPET_TOXIPROXY, or do without: --proxies embedded",
+            do="Install Toxiproxy's server (in a checkout with Go: make toxiproxy), say where it is in "
+            "LIMPET_TOXIPROXY, or do without: --proxies embedded",
         )
     return found
+
+
+def lacking(made_of: Made) -> str:
+    """Why no fault proxies can be made of this here, with what to do; "" where they can."""
+    if made_of == "toxiproxy":
+        try:
+            program()
+        except SetupFault as fault:
+            return f"{fault.reason}. {fault.do}"
+    return ""
 
 
 MAKERS: Mapping[str, WireMaker] = {"embedded": embedded, "toxiproxy": toxiproxy}
