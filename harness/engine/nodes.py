@@ -61,6 +61,10 @@ class Node(Deployment):
         """What the backends of both received."""
         return self._first.arrived()
 
+    def arrived_of(self, prefix: str) -> list[Arrived]:
+        """The same, of requests whose id is ``prefix``, a dash, and anything."""
+        return self._first.arrived_of(prefix)
+
     def visit(self, client: Client) -> Exchange:
         """One plain request of this user to this node, on a new connection; cookies go to and come from its jar."""
         here = endpoint_of(self.target)
