@@ -99,11 +99,12 @@ def main() -> int:
         wrong += found
         twice += again
     chosen = f", {' and '.join(f'`{glob}`' for glob in arguments.behaviour)} only" if arguments.behaviour else ""
+    named = f" ({', '.join(targets)})" if arguments.target else ""
     today = datetime.datetime.now(datetime.UTC).date()
     text = [
         "# Repeated runs", "",
-        f"Written by `make repeat` on {today}, {os.cpu_count()} cores. Each run judges {len(targets)} bundled targets "
-        f"with a seed of its own{chosen}; compared with `tests/expected`.", "",
+        f"Written by `make repeat` on {today}, {os.cpu_count()} cores. Each run judges {len(targets)} bundled targets"
+        f"{named} with a seed of its own{chosen}; compared with `tests/expected`.", "",
         "| run | seed | busy loops beside it | rows | rows with another verdict | played twice | exit code | seconds |",
         "|---|---|---|---|---|---|---|---|", *lines, "",
         *(wrong or ["No row had another verdict in any run, none was undecided, and every run exited with 0."]),
