@@ -259,6 +259,10 @@ class Backend:
         """Every request it has received so far, in order, over all its processes. Reads only what is new."""
         return self._tail.records()
 
+    def arrived_of(self, prefix: str) -> list[Arrived]:
+        """As `arrived`, but only requests whose id is ``prefix``, a dash, and anything."""
+        return self._tail.records_of(prefix)
+
     def arrivals(self) -> int:
         """How many requests it has received so far, over all its processes."""
         return self._tail.count()

@@ -62,6 +62,7 @@ class HistoryTail:
         self._path = path
         self._offset = 0
         self._records: list[Arrived] = []
+        self._by_sender: dict[str, list[Arrived]] = {}
         self._lock = threading.Lock()
 
     def records(self) -> list[Arrived]:
@@ -74,6 +75,20 @@ class HistoryTail:
             self._read()
             return list(self._records)
 
+    def records_of(self, prefix: str) -> list[Arrived]:
+        """Those of the whole records so far whose request's id is ``prefix``, a dash, and anything.
+
+        Many scenarios share a backend, and each asks often: none has to look through what the others sent.
+
+        Raises:
+            HarnessFault: the file holds something else.
+        """
+        wanted = f"{prefix}-"
+        with self._lock:
+            self._read()
+            near = self._by_sender.get(_sender(wanted), ())
+            return [each for each in near if each.id.startswith(wanted)]
+
     def _read(self) -> None:
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             file.seek(self._offset)
@@ -84,6 +99,7 @@ class HistoryTail:
                 if not isinstance(record, Arrived):
                     raise HarnessFault("a backend's history holds a record of another kind", where=str(self._path))
                 self._records.append(record)
+                self._by_sender.setdefault(_sender(record.id), []).append(record)
             self._offset += len(whole)
 
     def count(self) -> int:
@@ -101,3 +117,9 @@ class HistoryTail:
         self.records()
         with self._lock:
             self._records.clear()
+            self._by_sender.clear()
+
+
+def _sender(request: str) -> str:
+    """What ids of one scenario have in common: all before the first dash."""
+    return request.partition("-")[0]

@@ -31,6 +31,9 @@ from limpet.harness.model.errors import HarnessFault, LimpetFault
 from limpet.harness.model.history import Header, Sent
 
 MAX_BODY = 64 * 1024 * 1024
+_SET_COOKIE_SIZE = len("set-cookie")
+_FRAMING = ("content-length", "transfer-encoding")
+_FRAMING_SIZES = tuple(map(len, _FRAMING))
 _TARGET = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile(r"[\r\n\0]|^[ \t]|[ \t]$")
@@ -66,6 +69,11 @@ class _Session(requests.Session):
         self.trust_env = False
         self.cookies = _NO_JAR
         self.adapters = OrderedDict([(prefix, adapter)])
+        self._only = adapter
+
+    def send(self, request: requests.PreparedRequest, **_: object) -> requests.Response:
+        """Sends it as it is: all that ``requests`` does around that is switched off here, and not free."""
+        return self._only.send(request)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Never: a redirect is a response like any other."""
@@ -216,7 +224,7 @@ class HttpClient:
         error: Failure = ""
         detail = ""
         try:
-            self._session.send(prepared, stream=True, allow_redirects=False, proxies={})
+            self._session.send(prepared)
             self._store(path, self._adapter.parser.headers)
             self._adapter.read_body(MAX_BODY)
         except TARGET_ERRORS as err:
@@ -256,7 +264,7 @@ class HttpClient:
         self.close()
 
     def _store(self, path: str, fields: Sequence[Header]) -> None:
-        lines = [value for name, value in fields if name.lower() == "set-cookie"]
+        lines = [value for name, value in fields if len(name) == _SET_COOKIE_SIZE and name.lower() == "set-cookie"]
         if lines and self.jar is not None:
             with self._jar_lock:
                 self.jar.store(self.endpoint.base_url + path, lines)
@@ -297,7 +305,9 @@ class HttpClient:
         prepared = requests.PreparedRequest()
         prepared.prepare_method(method)
         prepared.url = self.endpoint.base_url + path
-        prepared.headers = CaseInsensitiveDict(headers)
+        # No name stands twice (see `_stated`); only where `requests` may have to replace one must it look without case.
+        framed = any(len(name) in _FRAMING_SIZES and name.lower() in _FRAMING for name, _ in headers)
+        prepared.headers = CaseInsensitiveDict(headers) if framed else dict(headers)  # type: ignore[assignment]
         prepared._cookies = self._session.cookies  # type: ignore[attr-defined]
         if chunked:
             pieces = [body[: len(body) // 2], body[len(body) // 2 :]] if body else [b""]

@@ -6,6 +6,7 @@ TCP connection carried a request, what was sent on it, and what the target did t
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -117,6 +118,24 @@ class Wire:
             sock.close()
 
 
+class _Head(requests.Response):
+    """The head of a response, without what ``requests`` adds: a cookie jar, above all, that nobody uses."""
+
+    def __init__(self, parser: ResponseParser, request: requests.PreparedRequest) -> None:
+        self.status_code = parser.status
+        self.raw = cast("Any", parser)
+        self.reason = parser.reason
+        self.url = request.url or ""
+        self.request = request
+        self.history = []
+        self.encoding = None
+
+    @functools.cached_property
+    def headers(self) -> CaseInsensitiveDict[str]:  # type: ignore[override]
+        """Its header lines, those of one name as the last of them."""
+        return CaseInsensitiveDict(self.raw.headers)
+
+
 class WireAdapter(BaseAdapter):
     """Carries the requests of one session over one ``Wire``."""
 
@@ -144,18 +163,11 @@ class WireAdapter(BaseAdapter):
         method = request.method or "GET"
         self.parser = parser = ResponseParser(method)
         target = (request.url or "").removeprefix(self.endpoint.base_url)
-        lines = [(str(name), str(value)) for name, value in request.headers.items()]
+        lines = [*request.headers.items()]
         self.wire.send(method, target, lines, cast("bytes | Iterable[bytes] | None", request.body))
         while parser.state == "head":
             self.wire.read(parser)
-        response = requests.Response()
-        response.status_code = parser.status
-        response.headers = CaseInsensitiveDict(parser.headers)
-        response.raw = cast("Any", parser)
-        response.reason = parser.reason
-        response.url = request.url or ""
-        response.request = request
-        return response
+        return _Head(parser, request)
 
     def read_body(self, limit: int) -> None:
         """Read the rest of the response into ``parser``.

@@ -15,6 +15,7 @@ from limpet.harness.model.history import Header
 MAX_HEAD = 256 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})(?: (.*))?")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FRAMING_SIZES = tuple(map(len, ("connection", "transfer-encoding", "content-length")))
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
 
 State = Literal["head", "fixed", "chunk-size", "chunk-data", "chunk-end", "trailers", "until-close", "done"]
@@ -195,9 +196,9 @@ class ResponseParser:
     def _framing(self) -> None:
         found: dict[str, list[str]] = {"connection": [], "transfer-encoding": [], "content-length": []}
         for key, value in self.headers:
-            values = found.get(key.lower())
+            values = found.get(key.lower()) if len(key) in _FRAMING_SIZES else None
             if values is not None:
-                values += (part.strip().lower() for part in value.split(","))
+                values += [part.strip().lower() for part in value.split(",")]
         connection, codings, lengths = found["connection"], found["transfer-encoding"], set(found["content-length"])
         self.keep_alive = "close" not in connection and (self.version == "1.1" or "keep-alive" in connection)
         if self.method == "HEAD" or self.status in (101, 204, 304):

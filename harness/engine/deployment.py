@@ -171,6 +171,10 @@ class Deployment(Mending):
         """What limpet's own backends received so far."""
         return self._servers.arrived()
 
+    def arrived_of(self, prefix: str) -> list[Arrived]:
+        """What limpet's own backends received so far of requests whose id is ``prefix``, a dash, and anything."""
+        return self._servers.arrived_of(prefix)
+
     # What happens to backends.
 
     def kill(self, *names: str, settle: bool = True, meanwhile: Meanwhile = None) -> None:

@@ -65,6 +65,10 @@ class Node(Deployment):
         """Returns when this node too is seen to know that a backend is down, or when its time for that is over."""
         self._await_notice(name, up=False)
 
+    def arrived_of(self, prefix: str) -> list[Arrived]:
+        """The same, of requests whose id is ``prefix``, a dash, and anything."""
+        return self._first.arrived_of(prefix)
+
     def visit(self, client: Client) -> Exchange:
         """One plain request of this user to this node, on a new connection; cookies go to and come from its jar."""
         here = endpoint_of(self.target)

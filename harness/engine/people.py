@@ -276,7 +276,8 @@ class People(ABC):
         connection = stranger.raw()
         head = [b"GET / HTTP/1.1", b"Host: " + stranger.endpoint.authority.encode(), f"Limpet-Hold: {_HELD}".encode()]
         request = connection.send(head, client=stranger.name, note=ODD)
-        self.until(lambda: any(each.id == request for each in self.system.arrived()), 2.0)
+        ours = self._recorder.prefix
+        self.until(lambda: any(each.id == request for each in self.system.arrived_of(ours)), 2.0)
         return _Held(connection, self._recorder)
 
     @abstractmethod

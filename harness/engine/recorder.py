@@ -84,9 +84,10 @@ class HistoryRecorder:
         with self._lock:
             self._count += requests
 
-    def owns(self, request: str) -> bool:
-        """Whether a request of this id was sent in this scenario."""
-        return request.startswith(f"{self._prefix}-")
+    @property
+    def prefix(self) -> str:
+        """What stands before the dash in the ids of this scenario's requests, and in no other's."""
+        return self._prefix
 
     def close(self) -> None:
         """Closes the file."""

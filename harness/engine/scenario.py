@@ -248,7 +248,7 @@ class Scenario(Places):
 
     def arrived(self) -> list[Arrived]:
         """What limpet's backends received of this scenario's requests."""
-        return [each for each in self.system.arrived() if self._recorder.owns(each.id)]
+        return self.system.arrived_of(self._recorder.prefix)
 
     def conclude(self) -> Verdicts:
         """Judges what there is so far, counts it, and forgets all of it but what was done to the system.

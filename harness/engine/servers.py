@@ -85,6 +85,10 @@ class Servers:
         """What they received so far."""
         return [record for backend in self._fleet.backends for record in backend.arrived()]
 
+    def arrived_of(self, prefix: str) -> list[Arrived]:
+        """What they received so far of requests whose id is ``prefix``, a dash, and anything."""
+        return [record for backend in self._fleet.backends for record in backend.arrived_of(prefix)]
+
     def close(self) -> None:
         """Stops all of them."""
         self._fleet.close()

@@ -11,6 +11,9 @@ from pathlib import Path
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.targets.model import Binary
 
+_KNOWN: dict[tuple[str, str], str] = {}
+"""Folder of a package and pattern → the program there: it is looked for a hundred times in the run of one target."""
+
 
 def locate(binary: Binary, *, where: str = "") -> str:
     """The full path of a program.
@@ -41,7 +44,12 @@ def _in_package(binary: Binary) -> str | None:
     if spec is None:
         return None
     for home in spec.submodule_search_locations or []:
-        for path in sorted(Path(home).glob(binary.path or f"**/{binary.name}")):
-            if path.is_file() and os.access(path, os.X_OK):
-                return str(path)
+        pattern = binary.path or f"**/{binary.name}"
+        known = _KNOWN.get((home, pattern), "")
+        if os.access(known, os.X_OK):
+            return known
+        for each in sorted(Path(home).glob(pattern)):
+            if each.is_file() and os.access(each, os.X_OK):
+                _KNOWN[home, pattern] = str(each)
+                return str(each)
     return None

@@ -223,6 +223,7 @@ def _page(
 ) -> str:
     """What was seen in all runs so far."""
     named = f", {' and '.join(f'`{glob}`' for glob in arguments.behaviour)} only" if arguments.behaviour else ""
+    named += f" ({', '.join(targets)})" if arguments.target else ""
     today = datetime.datetime.now(datetime.UTC).date()
     command = f"make repeat{' ARGS=--chaos' * arguments.chaos}"
     short = f" {len(lines)} of {arguments.runs} runs." if len(lines) < arguments.runs else ""

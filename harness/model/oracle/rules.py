@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limpet.harness.model.contract import Contract, Stated
@@ -107,6 +107,8 @@ class Rules:
         cookie = contract.cookie
         self.names_servers = cookie is not None and must(cookie.value, "server-id")
         """Whether a value of the balancer's cookie is the name of one server, the same for all its users."""
+        self._lost: dict[View, tuple[_Loss, ...]] = {}
+        self._placed_anew: dict[View, Allowed] = {}
         self._forgetting = self._verbs_that_unbind()
         self._dropping = self._forgetting - (OPENNESS - {"add"})
         if contract.cookie is not None:
@@ -146,7 +148,13 @@ class Rules:
         return result | Allowed(back, may_fail=bool(back & now.maybe_down))
 
     def _anew(self, now: View) -> Allowed:
-        """A request that is placed like a new session."""
+        """A request that is placed like a new session; a view is always the same one for the same state of the pool."""
+        found = self._placed_anew.get(now)
+        if found is None:
+            found = self._placed_anew[now] = self._place_anew(now)
+        return found
+
+    def _place_anew(self, now: View) -> Allowed:
         backends = set(now.maybe_open)
         backends |= {name for name in now.known & now.maybe_out if self.removed == NOT_PROMISED}
         present = now.known - now.sure_out
@@ -214,10 +222,15 @@ class Rules:
             if name in loss.maybe
         )
 
-    def _losses(self, view: View) -> Iterator[_Loss]:
-        yield _Loss(view.maybe_out, view.sure_out, self.removed)
-        yield _Loss(view.maybe_down, view.sure_down, self.unhealthy)
-        yield _Loss(view.maybe_draining, view.sure_draining, self.draining)
+    def _losses(self, view: View) -> tuple[_Loss, ...]:
+        found = self._lost.get(view)
+        if found is None:
+            found = self._lost[view] = (
+                _Loss(view.maybe_out, view.sure_out, self.removed),
+                _Loss(view.maybe_down, view.sure_down, self.unhealthy),
+                _Loss(view.maybe_draining, view.sure_draining, self.draining),
+            )
+        return found
 
     # Going home.
 
