@@ -86,7 +86,7 @@ def test_nobody_is_accused_of_a_pin_that_a_slow_machine_outlived(
     tmp_path: Path, late: float, kind: Kind, verdict: Verdict
 ) -> None:
     def test(s: Scenario) -> None:
-        s._begin -= late  # as if it had taken so long; the pins last for less than an hour
+        s.begin -= late  # as if it had taken so long; the pins last for less than an hour
         s.expect(False, kind, "it is elsewhere")
 
     assert one(tmp_path, test).verdict is verdict
