@@ -213,7 +213,8 @@ def _judged(
         )  # fmt: skip
     ended = bool(scenario.endings)
     found = [*scenario.violations, *verdicts.violations]
-    violations, excuse = (found, "") if job.observed_only else accusing(found, crowding, scenario.begin)
+    stands = job.observed_only or job.paired
+    violations, excuse = (found, "") if stands else accusing(found, crowding, scenario.begin)
     decided = scenario.decided + verdicts.decided
     if excuse and not violations:
         return Findings(Verdict.INCONCLUSIVE, f"{excuse}: {_headline(found)}", (), decided, ended=ended)

@@ -66,6 +66,11 @@ class Job:
         return f"{self.loaded.target.name}/{self.loaded.profile}/{self.name}"
 
     @property
+    def paired(self) -> bool:
+        """Whether another job with the same luck shows what the machine alone does to it."""
+        return bool(self.luck)
+
+    @property
     def observed_only(self) -> bool:
         """Whether its result is shown and can fail nothing."""
         if not self.requirements:
