@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from limpet.harness.clients import BulkResult, run_bulk
 from limpet.harness.engine.client import Client
@@ -42,15 +43,17 @@ def crowd(scenario: Scenario, users: Sequence[Client], each: int) -> list[BulkRe
     )
 
 
-def load(scenario: Scenario, users: Sequence[Client], each: int) -> list[BulkResult]:
-    """So many requests of every user at once, with their cookies, each request on a connection of its own.
+def load(scenario: Scenario, users: Sequence[Client], each: int, *, keep: bool = False) -> list[BulkResult]:
+    """So many requests of every user at once, with their cookies.
 
-    One user's requests follow each other; what cookies they are given is in the users' jars afterwards.
+    Each request is on a connection of its own; with ``keep`` all of one user's are on one, where the balancer lets
+    them, which costs half and leaves no ports behind that the kernel keeps for a minute. One user's requests follow
+    each other; what cookies they are given is in the users' jars afterwards.
     """
     results = run_bulk(
         scenario.system.endpoint,
         scenario.recorder,
-        [user.plan(each, cookies=True) for user in users],
+        [replace(user.plan(each, cookies=True), keep=keep) for user in users],
         connections=len(users),
         seed=scenario.rng.getrandbits(32),
         identify=identify_by(scenario.system.loaded.target.backends),

@@ -12,6 +12,8 @@ REQUESTS = 25
 """Requests of one user: with three users a balancer that loses one pin in ten is missed with a chance of 0.5 %."""
 MANY = 1497
 """Requests of all users: a balancer that loses one pin in 500 is missed with a chance of 5 %."""
+LINES = 10
+"""Connections of each user for them: a pin that is read once for each connection only is another row's matter."""
 CONNECTIONS = 12
 ROUNDS = 8
 METHODS = ("GET", "POST", "GET", "HEAD", "POST", "GET")
@@ -33,9 +35,10 @@ def test_holds(s: Scenario) -> None:
             user.visit(new_connection=s.contract.layer == 4)
         users.append(user)
     if s.contract.layer == 7:
-        each = math.ceil(MANY / len(users))
-        s.step(f"and each of them {each} more, one after another")
-        load(s, users, each)
+        each = math.ceil(MANY / len(users) / LINES)
+        s.step(f"and each of them {LINES * each} more, over {LINES} connections")
+        for _ in range(LINES):
+            load(s, users, each, keep=True)
 
 
 @behaviour("affinity.holds-across-connections", error_rate=0.0, budget=200, sees=0.08)
