@@ -103,7 +103,8 @@ def test_binding_a_source_takes_no_port_before_the_connect():
 
 def test_a_port_that_a_child_still_holds_a_copy_of_is_had_as_soon_as_it_lets_go(serve, memory):
     server = serve(echo)
-    with TcpClient(server.endpoint, memory, name="a", same_port=True) as client:
+    # An address that nobody else has: without one the port has to be free at each address of this machine.
+    with TcpClient(server.endpoint, memory, name="a", source="127.128.0.21", same_port=True) as client:
         port = client.ask().sent.port
         assert client._sock is not None
         copy = client._sock.dup()  # as whatever is forked at this moment has until it runs its program
