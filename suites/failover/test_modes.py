@@ -26,7 +26,7 @@ def ways(contract: Contract) -> list[str]:
     certainty="Errors count from the moment on by which the balancer must have noticed",
     error_rate=0.0,
     budget=80,
-    sees=0.32,
+    sees=0.4,
 )
 def test_modes(s: Scenario) -> None:
     """The same for every way to fail: refused, reset, closed, silent, slow, unhealthy by its own word, cut off."""
