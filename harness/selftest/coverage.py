@@ -3,7 +3,8 @@
 A requirement and one of its behaviours, a *pair*, is covered when both are on record: the behaviour decided something
 on a target of the reference balancer with one of the requirement's profiles (so the check does run), and there some
 fault made it *broken* (so the check can fail). What is only observed can break nothing: of a requirement of level
-*observe*, and where each row was *observed*, the first is enough. What no client can see counts as covered, with its
+*observe*, and where each row was *observed*, the first is enough, and of the level *observe* that the row looked at
+answers and said what it saw: there is nothing for it to decide. What no client can see counts as covered, with its
 reason.
 """
 
@@ -174,7 +175,9 @@ def coverage(
             if each.invisible:
                 invisible.append(each)
             for behaviour in each.behaviours:
-                rows = [_decided(target, behaviour, results) for target, of in targets.items() if of in own]
+                shown = each.level == "observe"
+                there = [target for target, of in targets.items() if of in own]
+                rows = [_decided(target, behaviour, results, shown=shown) for target in there]
                 faults = {fault for of, name, fault in broken if of in own and means(behaviour, name)}
                 pairs.append(Pair(each, behaviour, own, tuple(rows), tuple(sorted(faults))))
     idle = tuple(each for each in wanted if each not in targets.values())
@@ -190,13 +193,18 @@ def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _decided(target: str, behaviour: str, results: Sequence[Result]) -> Decided:
+def _decided(target: str, behaviour: str, results: Sequence[Result], *, shown: bool) -> Decided:
     rows = [each for each in results if each.target == target and means(behaviour, each.name)]
     # Where no variant is promised there is one row, by the behaviour's own name.
     rows = rows or [each for each in results if each.target == target and each.name == behaviour.partition("[")[0]]
     if not rows:
         return Decided(target, (), ("was not run",))
-    decided = [each for each in rows if each.verdict in _DECIDING and each.decided > 0]
+    decided = [
+        each
+        for each in rows
+        if (each.verdict in _DECIDING and each.decided > 0)
+        or (shown and each.verdict is Verdict.OBSERVED and each.requests > 0)
+    ]
     others = [f"{each.verdict}, {each.reason}" for each in rows if each not in decided]
     return Decided(target, tuple(dict.fromkeys(str(each.verdict) for each in decided)), tuple(dict.fromkeys(others)))
 

@@ -114,7 +114,11 @@ def test_variants_count_for_the_behaviour_and_a_named_one_for_itself() -> None:
 
 def test_what_is_only_observed_needs_no_fault() -> None:
     assert found([row("a.b", Verdict.OBSERVED)], tried("a.c"), level="observe").whole
-    assert not found([row("a.b", Verdict.OBSERVED, 0)], tried("a.c"), level="observe").whole
+    nothing = row("a.b", Verdict.OBSERVED, 0)
+    assert not found([nothing], tried("a.c"), level="observe").whole
+    seen = msgspec.structs.replace(nothing, requests=5)
+    assert found([seen], tried("a.c"), level="observe").whole, "it has nothing to decide"
+    assert not found([seen], tried("a.c")).whole, "what must be so is not covered by a look"
 
 
 def test_what_no_client_sees_is_covered_and_a_profile_that_nobody_runs_is_a_gap() -> None:
