@@ -118,13 +118,16 @@ class Binding:
         self.issued = max(self.issued, exchange.lab_begin)
         self._start(exchange)
 
-    def inherit(self, before: Binding, backend: str, lost: frozenset[str], *, over: bool) -> None:
-        """``backend`` hands it out in the place of ``before``: unless that was over, the session may be as old."""
+    def inherit_age(self, before: Binding, *, over: bool) -> None:
+        """It is handed out in the place of ``before``: unless that was over, the session may be as old."""
         if not over:
             self.born = min(self.born, before.born)
             self.born_late, self.reborn = before.born_late, before.reborn
         else:  # the session that goes on now may have begun when that first became possible
             self.born = min(self.born, before.reborn)
+
+    def inherit_past(self, before: Binding, backend: str, lost: frozenset[str]) -> None:
+        """``backend`` hands it out in the place of ``before``: what that had left it may have left too."""
         self.former = (self.former | before.former | lost) - {backend}
         self.confirmed = backend in before.homes and not lost - {backend}
         self.first = self.first or before.first

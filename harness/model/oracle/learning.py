@@ -90,7 +90,6 @@ def _issued(
     kept: dict[str, Home] = {}
     # Whose name this is was known before; what else the client brought changes nothing about it.
     named = rules.names_servers and not binding.free and binding.homes.keys() == {exchange.backend}
-    past = binding.former, binding.confirmed
     for before in () if named else instead_of:
         if before.bound:
             kept |= rules.kept(before, exchange, exchange.backend, replaced=False)
@@ -114,11 +113,11 @@ def _issued(
     for before in instead_of:
         if before.bound:
             over = rules.lifetime.surely_over(before, exchange)
-            binding.inherit(before, exchange.backend, rules.lost(before, exchange), over=over)
+            binding.inherit_age(before, over=over)
+            if not named:
+                binding.inherit_past(before, exchange.backend, rules.lost(before, exchange))
             if len(allowed.backends) > 1 and not over:
                 binding.reborn = min(binding.reborn, exchange.lab_begin)
-    if named:
-        binding.former, binding.confirmed = past
 
 
 def _used(binding: Binding, exchange: Exchange, alone: Allowed, allowed: Allowed, rules: Rules) -> None:
