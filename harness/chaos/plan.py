@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from limpet.harness.chaos.fault import Fault, FaultKind
 from limpet.harness.chaos.nemesis import Inflicted, Nemesis, never
 from limpet.harness.targets.load import LoadedTarget
-from limpet.harness.targets.promised import stays_unnoticed
+from limpet.harness.targets.promised import why_not_promised
 
 Plan = tuple[Fault, ...]
 
@@ -45,7 +45,7 @@ def possible(loaded: LoadedTarget, kinds: Sequence[FaultKind], *, wired: bool, l
     return [
         kind
         for kind in kinds
-        if not never(loaded, kind, wired=wired, linked=linked) and not stays_unnoticed(loaded, kind)
+        if not never(loaded, kind, wired=wired, linked=linked) and not why_not_promised(loaded, kind)
     ]
 
 

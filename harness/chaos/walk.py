@@ -18,7 +18,7 @@ from limpet.harness.model.contract import Contract
 from limpet.harness.model.contract.validation import nearest
 from limpet.harness.targets.abilities import why_not
 from limpet.harness.targets.load import LoadedTarget
-from limpet.harness.targets.promised import stays_unnoticed
+from limpet.harness.targets.promised import why_not_promised
 
 Word = Literal[
     "visit", "strangers",
@@ -153,7 +153,7 @@ def unfit(step: Step, loaded: LoadedTarget) -> str:
             return reason
     if not spec.seen and contract.layer == 4:
         return f"below layer 7 a balancer cannot see a `{step.do}`, so that nothing is promised of it"
-    if reason := stays_unnoticed(loaded, step.do):
+    if reason := why_not_promised(loaded, step.do):
         return reason
     if step.do == "health" and not target.backends.health_checked:
         return f"{target.name} does not look at its backends' health path"

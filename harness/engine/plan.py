@@ -133,7 +133,7 @@ def _jobs(loaded: LoadedTarget, behaviour: Behaviour, network: Name) -> list[Job
         requirements = requirements_of(loaded, name)
         if not requirements and "upgrade" in behaviour.needs:
             requirements = (expectation(loaded),)
-        if not requirements and any(loaded.profile_name in each.profiles for each in loaded.catalogue.requirement):
+        if not requirements and loaded.documented:
             reason = f"no requirement of {loaded.profile} names it"
             jobs.append(Job(loaded, behaviour, variant, (), Verdict.NOT_PROMISED, reason))
             continue

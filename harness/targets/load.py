@@ -66,6 +66,16 @@ class LoadedTarget:
         return self.profile.partition("/")[2]
 
     @property
+    def documented(self) -> bool:
+        """Whether requirements say what its profile promises; else the profile's fields alone do."""
+        return any(self.profile_name in each.profiles for each in self.catalogue.requirement)
+
+    def promises(self, behaviour: str) -> bool:
+        """Whether a requirement of its profile that can be broken names this behaviour, or this variant of one."""
+        named = self.catalogue.requirements(self.profile_name, behaviour)
+        return any(each.level != "observe" for each in named)
+
+    @property
     def product(self) -> str:
         """The word for what really runs: what the target says, else the product of its own profile."""
         return self.target.product or self.target.profile.partition("/")[0]

@@ -20,7 +20,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
 leaves one whose process is gone is what failover means."""
 
 
-def stays_unnoticed(loaded: LoadedTarget, fault: str) -> str:
+def why_not_promised(loaded: LoadedTarget, fault: str) -> str:
     """Why nothing is promised to the users of a backend with this fault; "" where something is, or where it is a fault
     of another kind. A profile without requirements promises what its fields say, of whatever failure.
 
@@ -28,10 +28,8 @@ def stays_unnoticed(loaded: LoadedTarget, fault: str) -> str:
         loaded: the target.
         fault: what is wrong with the backend, e.g. ``reset``.
     """
-    profile, catalogue = loaded.profile_name, loaded.catalogue
-    if fault not in WAYS or not any(profile in each.profiles for each in catalogue.requirement):
+    if fault not in WAYS or not loaded.documented:
         return ""
-    for way in WAYS[fault]:
-        if any(each.level != "observe" for each in catalogue.requirements(profile, f"failover.modes[{way}]")):
-            return ""
+    if any(loaded.promises(f"failover.modes[{way}]") for way in WAYS[fault]):
+        return ""
     return f"no requirement of {loaded.profile} says that a backend with a `{fault}` is left"

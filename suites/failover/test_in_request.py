@@ -128,9 +128,7 @@ def _goes_on(s: Scenario, dead: str, users: list[Client], answers: list[Exchange
     """
     s.system.see_noticed(dead)
     elsewhere = {each.sent.client: each for each in answers if each.ok and each.backend not in ("", dead)}
-    loaded = s.system.loaded
-    named = loaded.catalogue.requirements(loaded.profile_name, "failover.new-cookie")
-    told = s.contract.affinity == "lb-cookie" and any(each.level != "observe" for each in named)
+    told = s.contract.affinity == "lb-cookie" and s.system.loaded.promises("failover.new-cookie")
     for user in users:
         if told and user.name in elsewhere:
             answer = elsewhere[user.name]

@@ -69,9 +69,7 @@ def _by_weight(s: Scenario) -> bool:
     turns = algorithm is not None and algorithm.binding and set(algorithm.allowed) == {"weighted-round-robin"}
     if not turns or s.contract.layer != 7 or (s.contract.affinity == "source-ip" and not s.system.local):
         return False
-    loaded = s.system.loaded
-    named = loaded.catalogue.requirements(loaded.profile_name, "affinity.new-sessions-spread")
-    return any(each.level != "observe" for each in named) or not s.cited
+    return s.system.loaded.promises("affinity.new-sessions-spread") or not s.cited
 
 
 def _new_sessions(s: Scenario, changed: str) -> None:
