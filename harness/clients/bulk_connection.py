@@ -172,5 +172,7 @@ def _trimmed(data: bytes) -> bytes:
     The parser takes ``chunked`` and a tab for a coding that it does not know, and waits for the connection's end. A
     head that comes in pieces is left as it is.
     """
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _CODING.sub(rb"\1", head + end) + rest
+    end = data.find(b"\r\n\r\n") + 2  # what is searched ends with a line
+    if _CODING.search(data, 0, end) is None:
+        return data
+    return _CODING.sub(rb"\1", data[:end]) + data[end:]
