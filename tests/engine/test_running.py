@@ -7,7 +7,9 @@ import shlex
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.history import Arrived, Control, Received, Sent, read
 from limpet.harness.model.verdict import RequirementRef, Result, Verdict
 from limpet.harness.model.violation import Kind
+from limpet.harness.processes.crowding import Crowding
 from limpet.harness.targets.load import LoadedTarget, load
 
 REQUIREMENT = RequirementRef("X-1", "must", "some sentence", ("docs/x.md",))
@@ -90,6 +93,25 @@ def test_nobody_is_accused_of_a_pin_that_a_slow_machine_outlived(
         s.expect(False, kind, "it is elsewhere")
 
     assert one(tmp_path, test).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "verdict"),
+    [
+        (Kind.MOVED, {}, Verdict.INCONCLUSIVE),
+        (Kind.COOKIE_TWIN, {}, Verdict.BROKEN),
+        (Kind.MOVED, {"luck": "shared with a right balancer"}, Verdict.BROKEN),
+        (Kind.MOVED, {"requirements": (RequirementRef("X-1", "observe", "so", ("docs/x.md",)),)}, Verdict.OBSERVED),
+    ],
+)
+def test_a_crowd_excuses_lateness_where_nothing_else_shows_what_the_machine_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind, facts: dict[str, Any], verdict: Verdict
+) -> None:
+    monkeypatch.setattr(Crowding, "worst", lambda *_: 99.0)
+    this = job(lambda s: s.broken(kind, "it is elsewhere"), load(TARGET))
+    (found,) = judged(tmp_path, replace(this, **facts))
+    assert found.verdict is verdict
+    assert ("99 processes" in found.reason) == (verdict is Verdict.INCONCLUSIVE)
 
 
 def test_a_scenario_that_decides_nothing_is_never_held(tmp_path: Path) -> None:

@@ -141,12 +141,17 @@ def test_no_such_target_profile_or_file(make_target: MakeTarget, tmp_path: Path)
         load("nginx-iphash")
     with pytest.raises(UsageFault, match=r"has no target\.toml"):
         load(tmp_path)
+    with pytest.raises(UsageFault, match="there is no such directory"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(UsageFault, match=r"valid: .* and \d+ more\b"):
+        load("zzzz")
     with pytest.raises(UsageFault, match=r'no profile "toy/stick".*did you mean "toy/sticky"'):
         load(make_target(RUNS, head='name = "toy"\nprofile = "toy/stick"\n'))
     with pytest.raises(UsageFault, match="--profile"):
         load(make_target(RUNS), profile="toy/none")
-    with pytest.raises(UsageFault, match="is no valid TOML"):
+    with pytest.raises(UsageFault, match="is no valid TOML") as broken:
         load(make_target("[["))
+    assert "no profile" not in str(broken.value), "what could not be read has no wrong profile"
 
 
 def test_template_that_is_not_jinja_names_its_line(make_target: MakeTarget) -> None:
