@@ -127,6 +127,8 @@ def bound_socket(
 ) -> tuple[S, tuple[Any, ...]]:
     """An unconnected TCP socket of this class, bound to the source, and the socket address to connect it to.
 
+    With ``source_port`` 0 a free port is chosen at once, with None as it connects.
+
     Raises:
         SetupFault: the host name has no address, the source cannot be bound, or no descriptor is left.
     """
@@ -137,8 +139,9 @@ def bound_socket(
         with way.place():
             sock = kind(family, socket.SOCK_STREAM)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if source_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if source_port is not None:
+                if source_port:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.bind((source or ("::" if family == socket.AF_INET6 else "0.0.0.0"), source_port))
             elif source:
                 if hasattr(socket, "AF_NETLINK"):  # Linux

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from limpet.harness.clients.base import Endpoint, Exchange, Failure, Recorder, record_received
+from limpet.harness.clients.own_port import keep_port
 from limpet.harness.clients.sockets import (
     DeadlineTLSSocket,
     Stream,
@@ -176,6 +177,8 @@ class TcpClient:
 
     def _open(self, deadline: float) -> None:
         if self._sock is None:
+            if self._same_port and self._source_port is None:
+                self._source_port = keep_port(self, self.endpoint, self.source, self._way)
             self._placed = time.monotonic()
             self._id, self._seen = connection_id(), self._way.foresee(self.source)
             self._seen = self._seen._replace(port=self._source_port or 0) if not self._seen.bound else self._seen

@@ -60,6 +60,20 @@ def test_the_first_port_can_be_kept_for_every_connection(serve, memory):
     assert len({each.connection for each in asked}) == 3 and len({each.sent.port for each in asked}) == 1
 
 
+def test_nobody_else_gets_a_kept_port_between_two_connections(serve, memory):
+    server = serve(echo)
+    ann = TcpClient(server.endpoint, memory, name="ann", source="127.131.0.8", same_port=True, timeout=5)
+    port = ann.ask().sent.port
+    ann.close()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.131.0.8", port))
+    assert ann.ask().sent.port == port
+    ann.close()
+    del ann
+    with socket.socket() as other:
+        other.bind(("127.131.0.8", port))  # with its user the port is gone too
+
+
 @pytest.mark.parametrize(
     ("reply", "error"),
     [(b"", "closed"), (b"LIMPET r1 b", "closed"), (b"LIMPET other b1 i1 p\n", "malformed"), (b"x" * 5000, "malformed")],
