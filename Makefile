@@ -89,7 +89,7 @@ toxiproxy: $(VENV)/bin/pip ## install Toxiproxy's server for `limpet run --proxi
 	@mv $(PRODUCTS)/toxiproxy/server $(BIN)/toxiproxy-server && $(BIN)/toxiproxy-server -version
 
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) container reports/out limpet-out limpet-replay limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) container reports/out limpet-out limpet-repeat limpet-replay limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Products that come neither as a wheel nor as a Debian package: fetched by their own language's tools, in this version,

@@ -1,8 +1,9 @@
 """Runs bundled targets again and again, each time with another seed, every second time beside busy loops.
 
 ``make repeat`` (minutes, not part of `make test`). The verdicts must be the same every time and none undecided. Writes
-what it saw to ``docs/repeat.md`` with the date. ``make repeat ARGS=--chaos`` plays the rows in which several things go
-wrong on the bundled balancer in each of its modes, over 20 seeds, and writes ``docs/repeat-chaos.md``.
+what it saw to ``docs/repeat.md`` with the date, and keeps the report of a run that was not like the others in
+``limpet-repeat``. ``make repeat ARGS=--chaos`` plays the rows in which several things go wrong on the bundled balancer
+in each of its modes, over 20 seeds, and writes ``docs/repeat-chaos.md``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -41,6 +43,9 @@ MODES = (
 """One target for each mode of the bundled balancer. Its other targets have one of these modes with other settings:
 another header that tells the client's address, another clock, what a cloud sells it as. ``--target 'reference-*'`` has
 them all."""
+
+KEPT = ROOT / "limpet-repeat"
+"""Where the report of a run stays, under its seed, that was not like the others: it may not happen again for hours."""
 
 UNDISPUTED = ("held", "observed", "not promised", "not checkable")
 """What a row may be that no file of tests/expected names: a lengthy one is in none, because surveys leave it out."""
@@ -174,22 +179,25 @@ def main() -> int:
             loop.start()
         try:
             with tempfile.TemporaryDirectory() as folder:
-                code, output, seen = verdicts.run(targets, Path(folder) / "out", "--seed", str(seed), *only)
-                again = verdicts.played_again(Path(folder) / "out" / "conformance.json")
-            spent = _cpu() - spent  # the loops are not over yet, and do not count
+                out = Path(folder) / "out"
+                code, output, seen = verdicts.run(targets, out, "--seed", str(seed), *only)
+                spent = _cpu() - spent  # the loops are not over yet, and do not count
+                again = verdicts.played_again(out / "conformance.json")
+                written = verdicts.expected()
+                found = [
+                    f"seed {seed} {target} {line}"
+                    for target in targets
+                    for line in unlike(
+                        meant(written.get(target, {}), globs), seen.get(target, {}), before.setdefault(target, {})
+                    )
+                ]
+                if (found or code) and out.is_dir():
+                    shutil.copytree(out, KEPT / str(seed), dirs_exist_ok=True)
         finally:
             for loop in loops:
                 loop.terminate()
                 loop.join()
         wall = time.monotonic() - begin
-        written = verdicts.expected()
-        found = [
-            f"seed {seed} {target} {line}"
-            for target in targets
-            for line in unlike(
-                meant(written.get(target, {}), globs), seen.get(target, {}), before.setdefault(target, {})
-            )
-        ]
         for target in targets:
             for name, verdict in seen.get(target, {}).items():
                 counts.setdefault(name.partition("[")[0], Counter())[verdict] += 1
