@@ -8,7 +8,7 @@ ARGS   ?=
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint repeat walks selftest bench wheels compose clean socketio-sticky skipper undertow toxiproxy
+.PHONY: help run test lint repeat walks sequences selftest bench wheels compose clean socketio-sticky skipper undertow toxiproxy
 
 help: ## this list
 	@echo "limpet: does your load balancer keep the stickiness it promises?"
@@ -34,6 +34,9 @@ repeat: $(VENV)/.installed-dev ## all targets again and again with other seeds, 
 
 walks: $(VENV)/.installed-dev ## does chaos.random-walk find what only a sequence of events shows, and make it small? (minutes)
 	@$(BIN)/python tests/repeat/walks.py $(ARGS)
+
+sequences: $(VENV)/.installed-dev ## is what the rows of several events reject really shown by no single event? (an hour)
+	@$(BIN)/python tests/repeat/sequences.py $(ARGS)
 
 selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on purpose?
 	@$(BIN)/limpet selftest $(ARGS)
@@ -89,7 +92,7 @@ toxiproxy: $(VENV)/bin/pip ## install Toxiproxy's server for `limpet run --proxi
 	@mv $(PRODUCTS)/toxiproxy/server $(BIN)/toxiproxy-server && $(BIN)/toxiproxy-server -version
 
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) container reports/out limpet-out limpet-repeat limpet-replay limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) container reports/out limpet-out limpet-repeat limpet-replay limpet-sequences limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Products that come neither as a wheel nor as a Debian package: fetched by their own language's tools, in this version,

@@ -80,6 +80,18 @@ class Runner(Ledger):
             self._deliver(event)
         return self._results[key]
 
+    def wait_for_all_but(self, count: int) -> None:
+        """Delivers events until at most so many jobs have no result.
+
+        Raises:
+            Cancelled: the run was cancelled meanwhile.
+        """
+        while len(self._jobs) - len(self._results) > count:
+            event = self._events.get()
+            if event is None:
+                raise Cancelled
+            self._deliver(event)
+
     def drain(self) -> None:
         """Delivers what has happened so far."""
         while True:

@@ -33,6 +33,9 @@ DEALS = 10
 comes upon the sequence of events that a fault needs. One run sees some of them; none is to be out of its reach."""
 
 _AT_ONCE = 400
+_LAST = 80
+"""How many scenarios of a batch may still run when the next one begins: the last ones only wait."""
+
 _OURS = (JSON, TABLE, "histories", "activated")
 
 
@@ -116,16 +119,21 @@ class Selftest:
         return outcomes, replaced
 
     def _play(self, jobs: Sequence[Job], seed: int, follower: _Follower) -> None:
+        runners: list[Runner] = []
         with Lab(seed, [job.loaded for job in jobs], wires=embedded) as lab:
-            for batch in _batches(jobs):
-                runner = Runner(lab, batch, self.out, follower.handle)
-                runner.start()
-                try:
-                    for job in batch:
-                        runner.result(job.key)
-                except BaseException:
+            try:
+                for batch in _batches(jobs):
+                    runners.append(Runner(lab, batch, self.out, follower.handle, name=f"b{len(runners) + 1}"))
+                    runners[-1].start()
+                    for before in runners[:-1]:
+                        before.wait_for_all_but(0)
+                    runners[-1].wait_for_all_but(_LAST)
+                for runner in runners:
+                    runner.wait_for_all_but(0)
+            except BaseException:
+                for runner in runners:
                     runner.cancel()
-                    raise
+                raise
 
 
 def _batches(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
