@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from limpet.harness.backends.backend import Backend
 from limpet.harness.engine.leftovers import Page
 from limpet.harness.engine.servers import Servers
-from limpet.harness.engine.wires import Impairment
+from limpet.harness.engine.wires import CUTS, Impairment
 from limpet.harness.engine.wiring import Wiring
 from limpet.harness.model.errors import LimpetFault, SetupFault
 from limpet.harness.model.history import ControlVerb
@@ -95,7 +95,9 @@ class Mending(Wiring):
             rests = ("down_noticed", "up_noticed")
             if name in names:
                 self._tell("revive", begin, done, name, rests=rests)
-            self._tell("mend" if self.impairments(name) else "normal", begin, done, name, rests=rests)
+            left = self.impairments(name)
+            cut = sum(kind in CUTS for kind in left)
+            self._tell("mend" if left else "normal", begin, done, name, float(cut), rests=rests)
             revived = name in names or (name in self._unsure and self._unsure[name].revived)
             self._unsure[name] = _Healed(since if name in missed else -math.inf, revived)
         if settle:

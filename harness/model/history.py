@@ -84,8 +84,9 @@ class Control(msgspec.Struct, frozen=True, tag="control", omit_defaults=True):
 
     ``backend`` is the one concerned, "" for the balancer itself. ``value`` is the verb's number: seconds for
     ``advance-clock`` and ``slow``, the HTTP status for ``status`` and ``health``, the new weight for ``weight``.
-    ``impair``: answers of this backend may come late, cut or not at all until it is ``normal`` again; ``mend`` ends
-    one of several such impairments. ``detail`` says which.
+    ``impair``: answers of this backend may come late, cut or not at all until it is ``normal`` again; ``detail`` says
+    which impairment. ``mend`` ends one of several, also one that cut the backend off (``blackhole``); its ``value`` is
+    how many of those that are left still do.
     ``rests_on`` names the target's timing values that decided ``done``; what was read back from it needs none.
     """
 

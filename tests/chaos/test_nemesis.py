@@ -185,3 +185,24 @@ def test_controls_of_wires_say_what_was_done(tmp_path: Path) -> None:
         ("impair", "latency", 0.05), ("impair", "cut", 100_000), ("mend", "", 0), ("normal", "", 0),
         ("normal", "noticed", 0),
     ]  # fmt: skip
+
+
+def test_nobody_is_accused_of_a_backend_whose_partition_ended_before_its_latency(tmp_path: Path) -> None:
+    left: list[float] = []
+
+    def test(s: Scenario) -> None:
+        users = [s.pinned("b1") for _ in range(2)]
+        with Nemesis(s.system) as nemesis:
+            cut = nemesis.inflict(Fault("partition", "b1"))
+            users[0].visit()
+            slow = nemesis.inflict(Fault("latency", "b1", 0.05))
+            nemesis.heal(cut, settle=False)
+            for _ in range(20):
+                users[1].visit()
+            cut = nemesis.inflict(Fault("partition", "b1"))
+            nemesis.heal(slow, settle=False)
+        left.extend(each.value for each in s.controls if each.verb == "mend")
+
+    result = play(tmp_path, test, wired=True)
+    assert result.verdict is Verdict.HELD, result.reason
+    assert left == [0, 1], "how much of what is left cuts it off"

@@ -58,7 +58,10 @@ def run(targets: Iterable[str], out: Path, *arguments: str, timeout: float = 240
     for target in targets:
         command += ["--only", target]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=out.parent)
-    return ended.returncode, ended.stdout + ended.stderr, read(out / "conformance.json")
+    file, said = out / "conformance.json", ended.stdout + ended.stderr
+    if not file.exists():
+        raise RuntimeError(f"exit code {ended.returncode} without results: {said[-2000:]}")
+    return ended.returncode, said, read(file)
 
 
 def run_in_the_lab(targets: Iterable[str], out: Path, timeout: float = 1200) -> tuple[int, str, Verdicts]:

@@ -42,7 +42,7 @@ _EFFECTS: dict[str, tuple[Aspect, bool]] = {
 MEMBERSHIP = frozenset({"add", "remove", "reorder", "weight", "replace"})
 """After these the membership is another one: a mode that lawfully remaps may place everybody anew."""
 
-OPENNESS = frozenset(_EFFECTS) - {"affinity-off", "affinity-on"} | {"health", "slow", "status", "impair"}
+OPENNESS = frozenset(_EFFECTS) - {"affinity-off", "affinity-on"} | {"health", "slow", "status", "impair", "mend"}
 """These change who is open for new sessions."""
 
 DISTURBING = MEMBERSHIP | {"drain", "undrain", "reload", "change", "restart", "affinity-on", "affinity-off"}
@@ -150,6 +150,8 @@ class Pool:
             note("healthy", not failing, control.done if self._notices_health or not failing else math.inf)
         elif verb in ("slow", "status", "impair"):  # it answers; a balancer may take it for dead but need not
             note("sound", False, math.inf)
+        elif verb == "mend" and not control.value:  # it answers again, if the rest of what is wrong lets it
+            note("sound", True, math.inf)
         elif verb == "replace":
             note("member", False)
             note("member", True)

@@ -44,6 +44,15 @@ def test_slow_and_failing_backends_may_be_taken_for_dead_until_they_are_normal()
     assert "a" in pool.view(10, 11).sure_open
 
 
+def test_a_backend_whose_partition_ends_before_its_latency_may_answer_again() -> None:
+    cut = [Control("blackhole", 1, 2, "a", detail="partition"), Control("impair", 3, 4, "a", 0.05, detail="latency")]
+    assert "a" in Pool(["a"], cut).view(5, 6).mute
+    after = Pool(["a"], [*cut, Control("mend", 7, 8, "a")]).view(7.5, 7.6)
+    assert "a" in after.maybe_open - after.sure_open and "a" in after.answering
+    assert "a" in Pool(["a"], [*cut, Control("mend", 7, 8, "a", 1)]).view(9, 10).mute, "the partition is left"
+    assert "a" in Pool(["a"], [*cut, Control("mend", 7, 8, "a"), Control("normal", 9, 10, "a")]).view(11, 12).sure_open
+
+
 def test_replacing_is_leaving_and_joining_in_one() -> None:
     pool = Pool(["a"], [Control("replace", 5, 6, "a")])
     assert "a" in pool.view(5, 5.5).maybe_out - pool.view(5, 5.5).sure_out
