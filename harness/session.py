@@ -133,7 +133,7 @@ class RunSession:
 
         Raises:
             SetupFault: this machine has no such thing.
-            UsageFault: it cannot be around a balancer that runs already.
+            UsageFault: it cannot be around what runs already.
         """
         if self.options.network == "loopback":
             return
@@ -141,10 +141,10 @@ class RunSession:
 
         if reason := missing():
             raise SetupFault(reason, where="--network namespace", do="Run as root, or leave it at --network loopback.")
-        outside = [each.target.name for each in self.loaded if each.target.launch is None]
+        outside = [each.target.name for each in self.loaded if each.target.of_yours]
         if outside:
             raise UsageFault(
-                f"{', '.join(outside)} runs outside of the lab, which has no way out and none in",
+                f"{', '.join(outside)} runs outside of the lab, or its backends do; a lab has no way out and none in",
                 where="--network namespace",
                 do="Judge what limpet does not start with --network loopback.",
             )
@@ -195,15 +195,15 @@ class RunSession:
             if reason and not why_not_wired(job.loaded):
                 return replace(job, settled=Verdict.NOT_CHECKABLE, reason=reason)
         foretells = job.behaviour.foretells
-        if foretells is None or job.settled is not None or job.loaded.target.launch is not None:
+        target = job.loaded.target
+        if foretells is None or job.settled is not None or not target.of_yours:
             return job
         text = foretells(job.loaded, plan_seed(scenario_seed(self.seed, job)), self.options.duration)
-        self.foretold.append(
-            f"{job.name} will do this to {job.loaded.target.name}, which limpet did not start:\n{text}"
-        )
-        if self.options.yes or os.environ.get("CI"):
+        whose = "which" if target.launch is None else "whose backends"
+        self.foretold.append(f"{job.name} will do this to {target.name}, {whose} limpet did not start:\n{text}")
+        if self.options.yes or in_ci():
             return job
-        reason = f"its plan of faults for {job.loaded.target.name} is printed above; --yes lets it happen"
+        reason = f"its plan of faults for {target.name} is printed above; --yes lets it happen"
         return replace(job, settled=Verdict.NOT_CHECKABLE, reason=reason)
 
     @property
@@ -238,7 +238,8 @@ class RunSession:
         prepare(out)
         for text in (*heal_leftovers(), *self.foretold):
             sys.stderr.write(f"limpet: {text}\n")
-        clean()
+        for fault in clean().faults:
+            sys.stderr.write(f"limpet: what an earlier run left is not all removed: {fault}\n")
         run = secrets.token_hex(4)
         self.runner = Crew(
             self.seed,
@@ -303,6 +304,11 @@ class RunSession:
             network=self.options.network,
             contract=json.dumps(loaded.contract.model_dump(mode="json", exclude_none=True), sort_keys=True),
         )
+
+
+def in_ci() -> bool:
+    """Whether nobody is there to be asked: the environment variable `CI` is set, and not to a no."""
+    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def prepare(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from limpet.harness.model.errors import LimpetFault
 from limpet.harness.processes import leftovers
@@ -11,19 +12,27 @@ Cleaner = Callable[[], Iterator[str]]
 """Removes one kind of leftovers; yields what it removed, in words."""
 
 
-def clean() -> list[str]:
-    """Removes the leftovers of all dead runs; returns what that was, in words.
+class Swept(NamedTuple):
+    """What was done, in words, and what could not be."""
+
+    done: list[str]
+    faults: list[LimpetFault]
+
+
+def clean() -> Swept:
+    """Removes the leftovers of all dead runs, as far as it can.
 
     Network namespaces, their links, addresses and packet filters are not among them: they have no name and end with the
     last process that is in them.
     """
-    done: list[str] = []
+    swept = Swept([], [])
     for cleaner in CLEANERS:
         try:
-            done += cleaner()
+            for each in cleaner():
+                swept.done.append(each)
         except LimpetFault as fault:
-            done.append(f"not everything: {fault.reason}")
-    return done
+            swept.faults.append(fault)
+    return swept
 
 
 def _processes() -> Iterator[str]:

@@ -178,13 +178,13 @@ class Crew(Ledger):
 def split(jobs: Sequence[Job], count: int) -> list[list[Job]]:
     """The jobs in so many parts of about the same weight.
 
-    What shares a deployment stays together, and so does all that concerns a balancer of which there is only one.
+    What shares a deployment stays together, and so does all that concerns a target of which there is only one.
     """
     parts: list[list[Job]] = [[] for _ in range(count)]
     weights = [0.0] * count
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
-        together = job.loaded.target.launch is None or not job.behaviour.own_deployment
+        together = job.loaded.target.single or not job.behaviour.own_deployment
         groups.setdefault((str(id(job.loaded)), "" if together else job.key), []).append(job)
     for group in sorted(groups.values(), key=len, reverse=True):
         lightest = weights.index(min(weights))

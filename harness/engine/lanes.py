@@ -19,7 +19,8 @@ from limpet.harness.model.errors import HarnessFault, LimpetFault, SetupFault, U
 from limpet.harness.model.verdict import Result, Verdict
 
 _PREFLIGHT = 5.0
-"""Seconds that a balancer which runs already may take to answer from every backend before anything is judged."""
+"""Seconds that a balancer of which there is only one may take to answer from every backend before anything is judged,
+unless its target says that it takes longer to come up, or to notice backends."""
 
 Runs = Callable[[Job, Deployment], Result]
 Tells = Callable[[Result], None]
@@ -201,7 +202,10 @@ class SharedLane(Lane):
 
 @dataclass
 class OnlyLane(Lane):
-    """All jobs of a balancer that runs already: there is one, so they take turns, the harmless ones first.
+    """All jobs of a target of which there is only one, so that they take turns, the harmless ones first.
+
+    The balancer runs already, or it is limpet's and its backends are not: what one scenario does to them would be an
+    outage in every other one.
 
     After each job that disturbs it, it is brought back to a verified steady state; where that fails, what comes after
     would judge the wreck, so the rest is *setup failed*.
@@ -224,7 +228,8 @@ class OnlyLane(Lane):
         fault: LimpetFault | None = None
         try:
             deployment.start()
-            verify(deployment, max(_PREFLIGHT, deployment.loaded.target.endpoint.wait))
+            target = deployment.loaded.target
+            verify(deployment, max(_PREFLIGHT, target.endpoint.wait, target.timing.up_noticed.value))
         except LimpetFault as err:
             fault = err
         for job in jobs:

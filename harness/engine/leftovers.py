@@ -1,7 +1,8 @@
-"""What a run does to a balancer that it did not start, on disk: whatever ends the run, the next one can undo it.
+"""What a run does to what it did not start, on disk: whatever ends the run, the next one can undo it.
 
-Each process has a page for each such target, from before the first thing is done until all is healed. What limpet
-started itself needs none: it ends with the run.
+Each process has a page for each target with anything of that kind (the balancer, or the backends behind one of
+limpet's), from before the first thing is done until all is healed. What limpet started itself needs none: it ends with
+the run.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Page:
     """
 
     def __init__(self, loaded: LoadedTarget) -> None:
-        self._wanted = loaded.target.launch is None
+        self._wanted = loaded.target.of_yours
+        self._started = loaded.target.launch is not None
         mine = this_process()
         mark = hashlib.sha256(str(loaded.directory).encode()).hexdigest()[:12]
         self._file = folder() / f"{mine.pid}-{mine.started}-{mark}.json"
@@ -69,7 +71,12 @@ class Page:
         self._write()
 
     def changed(self, members: Sequence[Member]) -> None:
-        """The pool, or a setting, will be another one; these are the members it had at first."""
+        """The pool, or a setting, will be another one; these are the members it had at first.
+
+        A balancer that limpet started takes its settings with it when it ends.
+        """
+        if self._started:
+            return
         self._left.members, self._left.changed = [member.name for member in members], True
         self._write()
 

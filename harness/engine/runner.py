@@ -149,7 +149,7 @@ class Runner(Ledger):
             by_target.setdefault(id(job.loaded), []).append(job)
         for group in by_target.values():
             target = group[0].loaded.target
-            if target.launch is None:
+            if target.single:
                 lanes.append(OnlyLane(group, self._lab, self._run, self._tell, 1))
                 continue
             spares = Spares(self._lab, [job for job in group if job.behaviour.own_deployment])

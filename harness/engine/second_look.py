@@ -29,7 +29,7 @@ class SecondLook:
     """
 
     def __init__(self, jobs: tuple[Job, ...] | list[Job]) -> None:
-        self._beside = {job.key: job for job in jobs if job.loaded.target.launch is not None} if len(jobs) > 1 else {}
+        self._beside = {job.key: job for job in jobs if not job.loaded.target.single} if len(jobs) > 1 else {}
         self._room = max(AT_LEAST, int(AT_MOST * len(jobs)))
         self._first: dict[str, Result] = {}
         self._begun = False

@@ -372,3 +372,13 @@ class Target(BaseModel):
                 f"backends.sessions: {store} is not this machine; if you may use it, say allow_remote = true"
             )
         return self
+
+    @property
+    def single(self) -> bool:
+        """Whether there can be one deployment of it at a time: the balancer, or a backend, is there only once."""
+        return self.launch is None or bool(self.backends.member)
+
+    @property
+    def of_yours(self) -> bool:
+        """Whether faults concern what limpet did not start: the balancer, or the backends behind one that it did."""
+        return self.launch is None or self.backends.owner == "yours"

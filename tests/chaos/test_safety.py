@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import playing
 import pytest
 
+from limpet.harness.chaos.plan import printed
 from limpet.harness.chaos.proxies.wires import PROGRAM
 from limpet.harness.chaos.random_walk import foretold_walks, random_walk
 from limpet.harness.chaos.theatre import Performance, Theatre
@@ -22,7 +24,8 @@ from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.judging import result_of
 from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.leftovers import Left, folder, heal_leftovers, of_the_dead
-from limpet.harness.engine.plan import Job
+from limpet.harness.engine.plan import Job, requirements_of
+from limpet.harness.engine.runner import Runner
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.verdict import ExitCode, Result, Verdict
@@ -139,6 +142,8 @@ def test_a_plan_of_faults_is_told_and_waits_for_a_yes(tmp_path: Path, monkeypatc
     allowed = RunSession(Options(targets=(place,), seed=5, yes=True), [])
     assert chaos(allowed) == [(None, "")]
     assert allowed.foretold == asked.foretold
+    monkeypatch.setenv("CI", "false")  # somebody who says that this is no such thing is asked
+    assert chaos(RunSession(Options(targets=(place,), seed=5), []))[0][0] is Verdict.NOT_CHECKABLE
     monkeypatch.setenv("CI", "true")
     assert chaos(RunSession(Options(targets=(place,), seed=5), [])) == [(None, "")]
 
@@ -174,6 +179,31 @@ def test_what_is_told_of_walks_is_what_is_played(tmp_path: Path, monkeypatch: py
     playing.play(tmp_path, test)
     assert len(played) > 1
     assert played == [line.partition(": ")[2] for line in told[: len(played)]]
+
+
+def test_what_is_told_of_a_soak_is_all_that_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    told: list[str] = []
+    (soak,) = [each for each in behaviours((SUITES,)) if each.id == "chaos.soak"]
+    suite, duration = soak.test.__globals__, 4.0
+    monkeypatch.setitem(suite, "SHIFT", 2.0)
+    monkeypatch.setitem(suite, "USERS", 1)
+    monkeypatch.setitem(suite, "perform", lambda plan, *_: done.append(printed(plan)))  # nobody loses time by faults
+    loaded = load("reference-lb-cookie-idle")
+
+    def test(s: Scenario) -> None:
+        assert soak.foretells is not None
+        told.append(soak.foretells(s.system.loaded, s.plan_seed, duration))
+        soak.test(s)
+
+    job = Job(loaded, replace(soak, test=test, wired=False), "", requirements_of(loaded, soak.id))
+    with Lab(1, [loaded], soak=duration) as lab:
+        runner = Runner(lab, [job], tmp_path, lambda _event: None)
+        runner.start()
+        runner.result(job.key)
+    assert done, "a soak without a round of faults is none"
+    rounds = "\n".join(f"shift {number}:\n{plan}" for number, plan in enumerate(done, 1))
+    assert told[0].startswith(rounds), "a slow machine may come to fewer rounds, and none to more"
 
 
 def test_a_replay_is_told_and_waits_for_a_yes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,6 +275,19 @@ def test_what_cannot_be_healed_is_said_with_the_command(tmp_path: Path, balancer
         list(heal_leftovers())
     assert "by hand: ssh two" in str(caught.value)
     assert file.exists()
+
+
+def test_clean_heals_it_too_and_fails_where_it_cannot(
+    tmp_path: Path, balancer: tuple[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    died(target(tmp_path, balancer, revive="false"))
+    assert main(["clean"]) == ExitCode.SETUP
+    said = capsys.readouterr()
+    assert "by hand: ssh two" in said.err and "ssh two" not in said.out
+    target(tmp_path, balancer)
+    assert main(["clean"]) == ExitCode.HELD
+    assert "cleaned: mine: two healed" in capsys.readouterr().out
+    assert (tmp_path / "revived-two").exists()
 
 
 CONTROL = """

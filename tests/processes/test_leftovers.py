@@ -120,5 +120,5 @@ def test_what_no_run_is_known_to_have_made_stays(elsewhere: Path) -> None:
 def test_cleaning_says_what_it_removed(elsewhere: Path) -> None:
     path, descriptor = leftovers.new_directory()
     os.close(descriptor)
-    assert f"work directory {path}" in cleaning.clean()
+    assert f"work directory {path}" in cleaning.clean().done
     assert not path.exists()
