@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 _BY_NAT = ("network.nat-", "network.personas[office]")
 """Rows with users behind NAT, whose gateways a lab makes by nft."""
 
-_BY_IPV6 = ("network.ipv6", "network.personas[privacy-addresses]", "network.personas[dual-stack]")
-"""Rows with users who come by IPv6."""
+_BY_MANY_IPV6 = ("network.ipv6[homes]", "network.ipv6[privacy]", "network.personas[privacy-addresses]")
+"""Rows with several users by IPv6, for whom loopback has too few addresses."""
+
+_BY_IPV6 = (*_BY_MANY_IPV6, "network.ipv6[pins]")
+"""Rows with users who come by IPv6; what a proxy tells of such users comes by IPv4."""
 
 
 @dataclass
@@ -127,7 +130,7 @@ def examine() -> Examination:
         shifted.add(sum("time-namespace" in job.behaviour.needs for job in jobs))
         alone = loaded.target.launch is not None and loaded.target.launch.own_host
         forged.add(sum("forging" in job.behaviour.needs for job in jobs))
-        labs.add(sum(alone or "forging" in job.behaviour.needs for job in jobs))
+        labs.add(sum(alone or "forging" in job.behaviour.needs or job.name.startswith(_BY_MANY_IPV6) for job in jobs))
         translated.add(sum(alone or job.name.startswith(_BY_NAT) for job in jobs))
         sixth.add(sum(job.name.startswith(_BY_IPV6) for job in jobs))
     return Examination(

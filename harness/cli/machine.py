@@ -152,9 +152,13 @@ def packets() -> Offer:
 
 def gateways() -> Offer:
     """Whether hosts of a lab can translate addresses."""
+    from limpet.harness.network.nat import missing_gateways
+
     path = shutil.which("nft")
     if path is None:
         return Offer("nft", False, "not found in PATH: a lab has no NAT gateways", "apt install nftables")
+    if reason := missing_gateways():
+        return Offer("nft", False, f"{path}, but {reason}")
     return Offer("nft", True, f"a lab can have NAT gateways, {path}")
 
 

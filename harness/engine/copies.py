@@ -119,6 +119,8 @@ def ipv6_copy(scenario: Scenario) -> Iterator[Scenario]:
         NotCheckable: no second copy can run, or none comes up there.
     """
     require_copies(scenario)
+    if reason := scenario.system.site.no_ipv6():
+        raise NotCheckable(reason)
     deployment = scenario.system.copy(scenario.system.loaded, ipv6=True)
     try:
         try:

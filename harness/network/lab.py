@@ -21,8 +21,8 @@ from limpet.harness.clients.sources import SourcePool
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network import topology
 from limpet.harness.network.capture import Capture
-from limpet.harness.network.links import Links
-from limpet.harness.network.namespaces import Host, make, missing, missing_filter
+from limpet.harness.network.links import Links, missing_links
+from limpet.harness.network.namespaces import Host, make, missing, missing_ipv6
 from limpet.harness.network.packets import Datagrams, Syns, raw_socket
 from limpet.harness.network.site import Name
 from limpet.harness.network.topology import Plan
@@ -58,6 +58,7 @@ class Lab:
         self._hosts: list[Host] = []
         self._captures: dict[str, Capture] = {}
         self._lock = threading.Lock()
+        self._no_ipv6 = missing_ipv6()
         self._home = netns.current()
         self._thread = threading.get_ident()
         try:
@@ -87,8 +88,12 @@ class Lab:
             return Datagrams(raw_socket(), (to.host, to.port))
 
     def links(self) -> Links | None:
-        """Cuts links at the router; None where there is no `nft`."""
-        return None if missing_filter() else Links(self.core)
+        """Cuts links at the router; None where nothing can: see `missing_links`."""
+        return None if missing_links() else Links(self.core)
+
+    def no_ipv6(self) -> str:
+        """Why nobody here has an IPv6 address; "" where everybody has."""
+        return self._no_ipv6
 
     def syns(self, to: Endpoint) -> Syns:
         """The same for the first packets of TCP connections.
@@ -136,7 +141,7 @@ class Lab:
             kernel.link("add", ifname=plan.name, kind="veth", peer={"ifname": "eth0", "net_ns_fd": host.descriptor})
             link = kernel.link_lookup(ifname=plan.name)[0]
             kernel.link("set", index=link, state="up")
-            _own(kernel, link, topology.LINK_CORE, 64)
+            self._own(kernel, link, topology.LINK_CORE, 64)
             kernel.route("add", dst=f"{plan.address}/32", oif=link, scope=_SCOPE_LINK)
             for prefix in plan.prefixes:
                 kernel.route("add", dst=prefix, gateway=plan.address, oif=link, flags=["onlink"])
@@ -144,12 +149,16 @@ class Lab:
             link = kernel.link_lookup(ifname="eth0")[0]
             kernel.link("set", index=link, state="up")
             kernel.addr("add", index=link, address=plan.address, prefixlen=32)
-            _own(kernel, link, plan.address_v6, 128)
-            _own(kernel, link, topology.LINK_HOST, 64)
+            self._own(kernel, link, plan.address_v6, 128)
+            self._own(kernel, link, topology.LINK_HOST, 64)
             kernel.route("add", dst=f"{router.address}/32", oif=link, scope=_SCOPE_LINK)
             kernel.route("add", dst="0.0.0.0/0", gateway=router.address, oif=link, prefsrc=plan.address)
-            kernel.route("add", dst="::/0", gateway=topology.LINK_CORE, oif=link, family=socket.AF_INET6)
-            any_ip(kernel, (*plan.prefixes, *plan.prefixes_v6))
+            any_ip(kernel, plan.prefixes)
+            if not self._no_ipv6:
+                kernel.route("add", dst="::/0", gateway=topology.LINK_CORE, oif=link, family=socket.AF_INET6)
+                any_ip(kernel, plan.prefixes_v6)
+        if self._no_ipv6:
+            return host
         with router.configured() as kernel:  # only now does the link have a carrier, without which IPv6 takes no route
             link = kernel.link_lookup(ifname=plan.name)[0]
             for prefix in (f"{plan.address_v6}/128", *plan.prefixes_v6):
@@ -218,6 +227,11 @@ class Lab:
             for host in self._hosts:
                 host.close()
 
+    def _own(self, kernel: IPRoute, link: int, address: str, length: int) -> None:
+        """Gives a link an IPv6 address that can be used at once, where there are any."""
+        if not self._no_ipv6:
+            kernel.addr("add", index=link, address=address, prefixlen=length, family=socket.AF_INET6, flags=_NODAD)
+
     def _record(self, host: Host) -> None:
         with host.inside(), contextlib.suppress(SetupFault):  # evidence only: no verdict needs it
             self._captures[host.address] = Capture("eth0")
@@ -279,8 +293,10 @@ class LabLease:
         """A place that was never given before and can be bound now.
 
         Raises:
-            SetupFault: every port of such hosts was given out.
+            SetupFault: every port of such hosts was given out, or there is no IPv6.
         """
+        if role == "balancer-v6" and (reason := self._lab.no_ipv6()):
+            raise SetupFault(reason)
         with self._lock:
             for host, address, port in self._walks[role]:
                 with host.inside():
@@ -296,11 +312,6 @@ def any_ip(kernel: IPRoute, prefixes: Sequence[str]) -> None:
         family = socket.AF_INET6 if ":" in prefix else socket.AF_INET
         scope = {} if family == socket.AF_INET6 else {"scope": _SCOPE_HOST}
         kernel.route("add", dst=prefix, oif=1, type="local", table=_LOCAL_TABLE, family=family, **scope)
-
-
-def _own(kernel: IPRoute, link: int, address: str, length: int) -> None:
-    """Gives a link an IPv6 address that can be used at once."""
-    kernel.addr("add", index=link, address=address, prefixlen=length, family=socket.AF_INET6, flags=_NODAD)
 
 
 def _walk(places: Sequence[tuple[Host, str]]) -> Iterator[tuple[Host, str, int]]:

@@ -6,10 +6,11 @@ deployments on the same host, and limpet's own looks at this one, go on.
 
 from __future__ import annotations
 
+import functools
 import threading
 
 from limpet.harness.network import topology
-from limpet.harness.network.namespaces import Host
+from limpet.harness.network.namespaces import Host, missing_filter, refused
 
 LINK_DOWN, ONE_WAY = "link-down", "one-way"
 
@@ -110,3 +111,15 @@ def rules(host: str, port: int, cut: set[str]) -> str:
         drops.append(f"ip saddr {balancers} ip daddr {host} meta l4proto {{ tcp, udp }} th dport {port} drop")
     body = "\n".join(["type filter hook forward priority filter; policy accept;", *drops])
     return f"{gone}table {table} {{\nchain between {{\n{body}\n}}\n}}\n"
+
+
+def missing_links() -> str:
+    """Why no link of a lab can be cut here; "" where they can."""
+    return missing_filter() or _refused()
+
+
+@functools.cache
+def _refused() -> str:
+    cut = rules(topology.BACKENDS[0].address, 1, {LINK_DOWN, ONE_WAY})
+    reason = refused(lambda host: host.filter(cut))
+    return f"the kernel cuts no links: {reason}" if reason else ""

@@ -10,9 +10,10 @@ import functools
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -159,8 +160,34 @@ def missing_raw() -> str:
 
 
 def missing_filter() -> str:
-    """Why a lab can have no NAT gateways here; "" where it can."""
+    """Why the hosts of a lab can have no rules of nftables here; "" where `nft` is there to load them."""
     return "" if shutil.which("nft") else "there is no nft on this machine (apt install nftables)"
+
+
+def missing_ipv6() -> str:
+    """Why nobody speaks IPv6 here, in a lab as little as elsewhere; "" where the kernel has it."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as err:
+        return f"this machine has no IPv6: {err.strerror}"
+    return ""
+
+
+def refused(act: Callable[[Host], None]) -> str:
+    """What the kernel says against doing this on a host of a lab's; "" where it does it. Nothing is left of the trial.
+
+    Says nothing ("") where no such host can be made: `missing` has the reason.
+    """
+    if missing():
+        return ""
+    host = make("a trial", "")
+    try:
+        act(host)
+    except SetupFault as fault:
+        return " ".join(fault.what.split())
+    finally:
+        host.close()
+    return ""
 
 
 def _capable(bit: int) -> bool:

@@ -6,17 +6,20 @@ nftables chooses the egress address of each new connection, the kernel's connect
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.network.lab import Lab
-from limpet.harness.network.namespaces import Host, missing_filter
+from limpet.harness.network.namespaces import Host, missing_filter, refused
 from limpet.harness.network.topology import PAIRS, Plan
 
 INSIDE, INSIDE_V6 = "198.51.100.0/24", "2001:db8:4000::/64"
@@ -58,7 +61,7 @@ class Gateway:
     """
 
     def __init__(self, lab: Lab, egress: Sequence[str], towards: tuple[str, int]) -> None:
-        if reason := missing_filter():
+        if reason := missing_gateways():
             raise SetupFault(reason, where="a NAT gateway of the lab")
         self._lab = lab
         self._lock = threading.Lock()
@@ -101,8 +104,8 @@ class Gateway:
             self.egress = tuple(egress)
             self._known.clear()
             self._gateway.filter(_rules(self.egress, self._six))
-            with self._gateway.inside(), contextlib.closing(NFCTSocket()) as tracking:
-                tracking.flush()
+            with self._gateway.inside():
+                _forget()
 
     def begin_flow(self, source: tuple[str, int]) -> Egress:
         """Gives a flow of datagrams that is about to begin its egress address: the next one, or the one that it had.
@@ -128,14 +131,7 @@ class Gateway:
         """
         began = [source[0], self._towards[0], str(source[1]), str(self._towards[1])]
         with self._gateway.inside():
-            try:
-                lines = _TRACKED.read_text("ascii").splitlines()
-            except OSError as err:
-                raise SetupFault(
-                    f"the kernel does not show which connections it tracks: {err.strerror}",
-                    where=self._gateway.name,
-                    do="It is to be built with CONFIG_NF_CONNTRACK_PROCFS.",
-                ) from err
+            lines = _tracked(self._gateway.name)
         for line in lines:
             words = line.split()
             ends = [_plain(each.partition("=")[2]) for each in words if each.startswith(_ENDS)]
@@ -154,6 +150,66 @@ class Gateway:
             if self._pair is not None:
                 self._lab.pairs.give_back(self._pair)
                 self._pair = None
+
+
+def missing_gateways() -> str:
+    """Why a lab can have no NAT gateways here; "" where it can.
+
+    That `nft` is there says little: the kernel must translate, track, show what it tracks, and choose routes by who
+    sends from which port. All of that is tried once, on a host of its own.
+    """
+    return missing_filter() or _refused()
+
+
+@functools.cache
+def _refused() -> str:
+    reason = refused(_translate) or refused(_choose_routes)
+    return f"the kernel can be no NAT gateway: {reason}" if reason else ""
+
+
+def _translate(host: Host) -> None:
+    host.filter(_table(False) + _rules(("192.0.2.1", "192.0.2.2"), False))
+    with host.inside():
+        _forget()
+        _tracked(host.name)
+
+
+def _choose_routes(host: Host) -> None:
+    try:
+        with host.configured() as kernel:
+            answers = {"src": "192.0.2.1", "table": _FIRST_TABLE, "priority": _FIRST_TABLE}
+            kernel.rule("add", **answers, ip_proto=socket.IPPROTO_TCP, sport_range="1:1")
+    except SetupFault as err:
+        raise SetupFault("it chooses no routes by port (CONFIG_IP_MULTIPLE_TABLES, Linux 4.17 or newer)") from err
+
+
+def _forget() -> None:
+    """The host that this thread is on tracks nothing any more of what it did.
+
+    Raises:
+        SetupFault: the kernel refused it.
+    """
+    try:
+        with contextlib.closing(NFCTSocket()) as tracking:
+            tracking.flush()
+    except (OSError, NetlinkError) as err:
+        raise SetupFault(f"connection tracking cannot be flushed: {err}") from err
+
+
+def _tracked(where: str) -> list[str]:
+    """What the host that this thread is on tracks.
+
+    Raises:
+        SetupFault: the kernel does not show it.
+    """
+    try:
+        return _TRACKED.read_text("ascii").splitlines()
+    except OSError as err:
+        raise SetupFault(
+            f"the kernel does not show which connections it tracks: {err.strerror}",
+            where=where,
+            do="It is to be built with CONFIG_NF_CONNTRACK_PROCFS.",
+        ) from err
 
 
 def _plain(end: str) -> str:

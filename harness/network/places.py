@@ -10,8 +10,7 @@ from limpet.harness.clients.sources import SourcePool, SourcePoolV6
 from limpet.harness.clients.way import Seen, Straight, Transport
 from limpet.harness.model.errors import HarnessFault, SetupFault
 from limpet.harness.network.lab import Lab
-from limpet.harness.network.namespaces import missing_filter
-from limpet.harness.network.nat import INSIDE, Gateway
+from limpet.harness.network.nat import INSIDE, Gateway, missing_gateways
 from limpet.harness.network.topology import CLIENTS_V6
 from limpet.harness.network.vantage import Family, Vantage, Want
 
@@ -119,7 +118,7 @@ class LabNetwork:
             return "the lab's gateways translate IPv4 only"
         if not want.startswith("ipv6") and ":" in self._to.host:
             return "this balancer listens on an IPv6 address"
-        return missing_filter() if want == "nat" else ""
+        return missing_gateways() if want == "nat" else ""
 
     def home(self, name: str, *, family: Family = 4, beside: str = "") -> Vantage:
         """A place with an address of its own."""

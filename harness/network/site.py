@@ -14,7 +14,7 @@ from limpet.harness.network.loopback import LoopbackNetwork
 from limpet.harness.network.packets import Datagrams, Syns
 from limpet.harness.network.vantage import Network
 from limpet.harness.processes.keeper import Keeper
-from limpet.harness.processes.lease import Lease, LoopbackLease
+from limpet.harness.processes.lease import Lease, LoopbackLease, bindable
 
 if TYPE_CHECKING:
     from limpet.harness.network.links import Links
@@ -47,6 +47,9 @@ class Site(Protocol):
 
     def capture(self, host: str) -> Capture | None:
         """What passes the link of the balancer at this address; None where nothing is recorded."""
+
+    def no_ipv6(self) -> str:
+        """Why no balancer here can have an IPv6 address; "" where one can."""
 
     @property
     def lease(self) -> Lease:
@@ -121,6 +124,10 @@ class LoopbackSite:
     def links(self) -> Links | None:
         """None: see `NO_LINKS`."""
         return None
+
+    def no_ipv6(self) -> str:
+        """What keeps everybody from listening on ::1."""
+        return "" if bindable("::1", 0) else "nothing can listen on ::1: this machine has no IPv6"
 
     def capture(self, host: str) -> Capture | None:
         """Nothing is recorded here."""

@@ -155,7 +155,7 @@ def test_doctor_says_what_a_lab_lacks_and_how_many_rows_each_lack_costs(
     rows = {name: int(cost.split()[2]) for name, cost in found.items()}
     assert rows["CAP_NET_RAW"] == 4, "three of the flows, and the rules' SYNs"
     assert min(rows["network namespaces"], rows["nft"]) > 20, "all of the rules' rows need a host"
-    assert found["IPv6 loopback"].startswith("2 targets, ")
+    assert found["IPv6 loopback"] == "2 targets, 4 rows", "homes, and privacy addresses, of users and of a persona"
 
 
 def test_a_limit_that_may_be_raised_is_cured_by_ulimit(monkeypatch: pytest.MonkeyPatch) -> None:
