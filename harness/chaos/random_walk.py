@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import shlex
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from limpet.harness.chaos.replay import Walk, text_of
 from limpet.harness.chaos.shrink import Exhausted, shrink
@@ -15,7 +17,7 @@ from limpet.harness.engine.outcome import Inconclusive, NotCheckable
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model import verdict
 from limpet.harness.model.violation import Kind
-from limpet.harness.targets.load import LoadedTarget
+from limpet.harness.targets.load import BUNDLED, LoadedTarget
 
 WALKS = 6
 """Walks at the most."""
@@ -131,7 +133,17 @@ def _accuse(scenario: Scenario, theatre: Theatre, first: Performance, number: in
     story = [each.text for each in shown.told] if shown.steps == steps else []
     path = scenario.recorder.path.with_suffix(".toml")
     path.write_text(text_of(walk, story[: len(steps)] if len(story) >= len(steps) else (), heading), "utf-8")
-    scenario.observe(f"play it again: limpet replay {path}")
+    scenario.observe(f"play it again: {_replayed(scenario, path)}")
+
+
+def _replayed(scenario: Scenario, path: Path) -> str:
+    """The line that plays a walk again where it was found."""
+    loaded, network = scenario.system.loaded, scenario.system.site.name
+    words = ["limpet", "replay", str(path)]
+    if loaded.directory.resolve() != (BUNDLED / loaded.target.name).resolve():
+        words += ["--target", str(loaded.directory)]
+    words += ["--network", network] if network != "loopback" else []
+    return shlex.join(words)
 
 
 def _adopt(scenario: Scenario, played: Performance) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from limpet.harness.engine.behaviour import Behaviour
     from limpet.harness.engine.plan import Job
     from limpet.harness.model.verdict import Result
+    from limpet.harness.network.site import Name
     from limpet.harness.session import Options
     from limpet.harness.targets.load import LoadedTarget
     from limpet.harness.targets.override import Override
@@ -33,11 +34,20 @@ RANDOM_WALK = "chaos.random-walk"
               "file's own; this is for what clients make up.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-replay"),
               show_default=True, help="Where reports and the history go.")  # fmt: skip
+@click.option("--network", type=click.Choice(["loopback", "namespace"]), default="loopback", show_default=True,
+              help="Where traffic comes from, as in run: some targets need a lab of network namespaces.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Let it happen to a balancer that limpet did not start. In CI nobody is "
               "asked.")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="All evidence in the table.")
 def replay(
-    file: Path, target: str | None, fault: str | None, seed: int | None, out: Path, yes: bool, verbose: int
+    file: Path,
+    target: str | None,
+    fault: str | None,
+    seed: int | None,
+    out: Path,
+    network: Name,
+    yes: bool,
+    verbose: int,
 ) -> int:
     """Play a walk again that chaos.random-walk found.
 
@@ -51,8 +61,11 @@ def replay(
     words = ["limpet", "replay", str(file)]
     for option, value in (("--target", target), ("--fault", fault)):
         words += [option, value] if value else []
+    words += ["--network", network] if network != "loopback" else []
     words += ["--yes"] if yes else []
-    options = Options(targets=(target or _known(walk, file),), out=out, seed=seed, yes=yes, command=shlex.join(words))
+    options = Options(
+        targets=(target or _known(walk, file),), out=out, seed=seed, network=network, yes=yes, command=shlex.join(words)
+    )
     if fault is not None:
         options = replace(options, override=_fault(fault, out, options.targets[0]))
     return _play(walk, options, verbosity=1 + verbose)
@@ -105,7 +118,7 @@ def _play(walk: Walk, options: Options, *, verbosity: int) -> int:
 
     handlers = Fanout(standard_handlers(options.out, verbosity=verbosity))
     session = RunSession(options, [handlers])
-    job = session.allowed(job_of(walk, session.loaded[0]))
+    job = session.allowed(job_of(walk, session.loaded[0], options.network))
     interrupted, result = True, None
     with terminated_as_interrupted():
         try:
@@ -120,13 +133,13 @@ def _play(walk: Walk, options: Options, *, verbosity: int) -> int:
     return judgement.code
 
 
-def job_of(walk: Walk, loaded: LoadedTarget) -> Job:
-    """The walk as a job on a target: judged as chaos.random-walk is there."""
+def job_of(walk: Walk, loaded: LoadedTarget, network: Name = "loopback") -> Job:
+    """The walk as a job on a target, on this network: judged as chaos.random-walk is there."""
     from limpet.harness.engine.plan import Job, known_deviation, requirements_of, uncheckable
     from limpet.harness.model.verdict import Verdict
 
     behaviour = behaviour_of(walk)
-    missing = uncheckable(loaded, behaviour)
+    missing = uncheckable(loaded, behaviour, network)
     verdict = Verdict.NOT_CHECKABLE if missing else None
     known = None if missing else known_deviation(loaded, RANDOM_WALK)
     return Job(loaded, behaviour, "replay", requirements_of(loaded, RANDOM_WALK), verdict, missing, deviation=known)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from limpet.harness.chaos import random_walk
 from limpet.harness.cli.main import main
 from limpet.harness.model.verdict import ExitCode
+from limpet.harness.network import namespaces
+from limpet.harness.targets.load import find, load
 
 WALK = """limpet-walk = 1
 target = "reference-lb-cookie-idle"
@@ -74,3 +77,47 @@ def test_a_fault_goes_into_the_reference_balancer_only(tmp_path: Path, capsys: p
 def test_the_line_that_its_report_names_plays_it_again(tmp_path: Path) -> None:
     assert replay(tmp_path, WALK, "--seed", "7") == ExitCode.HELD
     assert "--seed 7" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_what_is_of_a_lab_only_says_so_and_is_not_checkable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = WALK.replace("reference-lb-cookie-idle", "nftables-jhash-source").replace("lb-cookie", "source-ip")
+    assert replay(tmp_path, rules) == ExitCode.UNDECIDED
+    assert "--network namespace" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_lab_that_cannot_be_had_is_told_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "_capable", lambda _bit: False)
+    namespaces.missing.cache_clear()
+    try:
+        assert replay(tmp_path, WALK, "--network", "namespace") == ExitCode.SETUP
+    finally:
+        namespaces.missing.cache_clear()
+    said = capsys.readouterr().err
+    assert "CAP_SYS_ADMIN and CAP_NET_ADMIN" in said and "--network loopback" in said
+    assert not (tmp_path / "out" / "histories").exists()
+
+
+def test_the_line_that_a_walk_names_plays_it_where_it_was_found(tmp_path: Path) -> None:
+    class Site:
+        name = "namespace"
+
+    class System:
+        loaded = load("nftables-jhash-source")
+        site = Site()
+
+    class Found:
+        system = System()
+
+    file = tmp_path / "a walk.toml"
+    line = f"limpet replay '{file}' --network namespace"
+    assert random_walk._replayed(Found(), file) == line  # type: ignore[arg-type]
+    place = tmp_path / "nftables-jhash-source"
+    place.mkdir()
+    text = (find("nftables-jhash-source") / "target.toml").read_text("utf-8")
+    (place / "target.toml").write_text(
+        text.replace("../_shared", str(find("nftables-jhash-source").parent / "_shared"))
+    )
+    System.loaded, Site.name = load(place), "loopback"
+    assert random_walk._replayed(Found(), file) == f"limpet replay '{file}' --target {place}"  # type: ignore[arg-type]
