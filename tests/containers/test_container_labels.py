@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from limpet.harness.containers import cleaning, debts, engine, existing, subnets
+from limpet.harness.containers import cleaning, debts, engine, existing, network, subnets
 from limpet.harness.containers.labels import OWNER, RUN, Owner, fate, owner_in, this_process, this_run
 from limpet.harness.containers.subnets import RANGES, candidates
 from limpet.harness.model.errors import SetupFault
@@ -85,6 +85,22 @@ def test_routes_and_peers_are_read_as_the_kernel_writes_them(monkeypatch: pytest
     }
     monkeypatch.setattr(subnets, "_text", files.__getitem__)
     assert [str(each) for each in subnets.taken_here()] == ["192.0.2.0/24", "203.0.113.80/32", "198.51.100.53/32"]
+
+
+def test_where_every_range_is_taken_no_network_is_made_and_nothing_is_left() -> None:
+    asked: list[str] = []
+
+    class Full:
+        """An engine all of whose documentation addresses belong to somebody."""
+
+        def make_network(self, _name: str, block: str, _labels: object) -> bool:
+            asked.append(block)
+            return False
+
+    with pytest.raises(SetupFault, match="no addresses are left for a network of containers") as caught:
+        network.Network(Full(), this_run())  # type: ignore[arg-type]
+    assert "limpet clean" in caught.value.do
+    assert len(asked) == len(set(asked)) > 3, "each block was tried once"
 
 
 def test_without_an_engine_it_is_said_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
