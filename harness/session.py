@@ -25,7 +25,7 @@ from limpet.harness.engine.plan import Job, known_names, plan, rows_of
 from limpet.harness.engine.scenario import plan_seed
 from limpet.harness.engine.upgrade import unfit
 from limpet.harness.engine.wiring import why_not_wired
-from limpet.harness.model.errors import SetupFault, UsageFault, together
+from limpet.harness.model.errors import LimpetFault, SetupFault, UsageFault, together
 from limpet.harness.model.events import Event, Handler, RunFinished, RunStarted, TargetInfo
 from limpet.harness.model.verdict import Gate, Judgement, Result, Verdict, judge_run
 from limpet.harness.network.site import Name
@@ -236,10 +236,9 @@ class RunSession:
         """Starts the jobs. Results of an earlier run in the same place are removed first."""
         out = self.options.out
         prepare(out)
-        for text in (*heal_leftovers(), *self.foretold):
+        self._undo()
+        for text in self.foretold:
             sys.stderr.write(f"limpet: {text}\n")
-        for fault in clean().faults:
-            sys.stderr.write(f"limpet: what an earlier run left is not all removed: {fault}\n")
         run = secrets.token_hex(4)
         self.runner = Crew(
             self.seed,
@@ -265,6 +264,23 @@ class RunSession:
             )
         )
         return self.runner
+
+    def _undo(self) -> None:
+        """Undoes what killed runs have left. What cannot be undone of another target is said, and stops nobody here.
+
+        Raises:
+            SetupFault: one of this run's own targets could not be healed.
+        """
+        for text in heal_leftovers(self.loaded):
+            sys.stderr.write(f"limpet: {text}\n")
+        faults: list[LimpetFault] = []
+        try:
+            for text in heal_leftovers():
+                sys.stderr.write(f"limpet: {text}\n")
+        except SetupFault as fault:
+            faults.append(fault)
+        for each in (*faults, *clean(balancers=False).faults):
+            sys.stderr.write(f"limpet: {each}\n")
 
     def finish(self, *, interrupted: bool = False) -> Judgement | None:
         """Takes everything apart and tells the end; None when the run had not begun."""

@@ -19,14 +19,17 @@ class Swept(NamedTuple):
     faults: list[LimpetFault]
 
 
-def clean() -> Swept:
+def clean(*, balancers: bool = True) -> Swept:
     """Removes the leftovers of all dead runs, as far as it can.
 
     Network namespaces, their links, addresses and packet filters are not among them: they have no name and end with the
     last process that is in them.
+
+    Args:
+        balancers: also undoes what such runs did to balancers and backends of the user's.
     """
     swept = Swept([], [])
-    for cleaner in CLEANERS:
+    for cleaner in CLEANERS if balancers else [each for each in CLEANERS if each is not _balancers]:
         try:
             for each in cleaner():
                 swept.done.append(each)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -120,10 +120,13 @@ def of_the_dead() -> list[tuple[Path, Left]]:
     return found
 
 
-def heal_leftovers() -> Iterator[str]:
+def heal_leftovers(of: Collection[LoadedTarget] | None = None) -> Iterator[str]:
     """Undoes what dead runs have left undone; yields what it did, in words.
 
     A target that is gone, or was changed so that it no longer loads, keeps its page.
+
+    Args:
+        of: only what was left of these targets; None for all.
 
     Raises:
         SetupFault: something could not be undone, with the command that does it by hand; the rest is.
@@ -133,7 +136,10 @@ def heal_leftovers() -> Iterator[str]:
     from limpet.harness.targets.load import load
 
     problems: list[str] = []
+    wanted = None if of is None else {str(each.directory) for each in of}
     for file, left in of_the_dead():
+        if wanted is not None and left.directory not in wanted:
+            continue
         try:
             loaded = load(left.directory)
             with Lab(0, [loaded]) as lab:

@@ -290,6 +290,21 @@ def test_clean_heals_it_too_and_fails_where_it_cannot(
     assert (tmp_path / "revived-two").exists()
 
 
+def test_what_cannot_be_healed_stops_runs_on_that_target_and_no_others(
+    tmp_path: Path, balancer: tuple[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = target(tmp_path, balancer, revive="false")
+    file = died(mine)
+    words = ["run", "--behaviour", "affinity.off", "--out", str(tmp_path / "out"), "--target"]
+    assert main([*words, "reference-round-robin"]) == ExitCode.HELD
+    assert "by hand: ssh two" in capsys.readouterr().err, "and it is said all the same"
+    assert main([*words, str(mine)]) == ExitCode.SETUP
+    assert "by hand: ssh two" in capsys.readouterr().err
+    (mine / "target.toml").unlink()  # a target that is gone cannot be healed ever
+    assert main([*words, "reference-round-robin"]) == ExitCode.HELD
+    assert str(file.parent) in capsys.readouterr().err, "where the page is that keeps saying so"
+
+
 CONTROL = """
 [control]
 apply = [{{ exec = ["sh", "-c", "test ! -e {folder}/broken"] }}]

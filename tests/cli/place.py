@@ -100,7 +100,9 @@ class Place:
 
     def start(self, *arguments: str | Path, **env: str) -> subprocess.Popen[str]:
         """`limpet ARGUMENTS` in the background, in a process group of its own."""
-        environment = {**os.environ, "TMPDIR": str(self.temp), **env}
+        # What a killed run owes is no other run's on this machine.
+        state = {"XDG_STATE_HOME": f"{self.temp}-state"}
+        environment = {**os.environ, "TMPDIR": str(self.temp), **state, **env}
         begun = subprocess.Popen(
             [str(LIMPET), *map(str, arguments)],
             cwd=self.cwd, env=environment, text=True, encoding="utf-8", stdin=subprocess.DEVNULL,
@@ -140,4 +142,5 @@ def end_place(place: Place) -> None:
         if each.poll() is None:
             each.kill()
             each.wait()
-    shutil.rmtree(place.temp, ignore_errors=True)
+    for folder in (place.temp, f"{place.temp}-state"):
+        shutil.rmtree(folder, ignore_errors=True)

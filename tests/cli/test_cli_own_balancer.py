@@ -43,7 +43,7 @@ if [ "$1" = kill ]; then
     kill -9 "$(cat "$0.$2.pid")"
 else
     # Without what a test recognises limpet's own processes by: this server is the user's, and stays.
-    env -u TMPDIR setsid "@PYTHON@" "@SERVER@" "$2" "$3" >/dev/null 2>&1 </dev/null &
+    env -u TMPDIR -u XDG_STATE_HOME setsid "@PYTHON@" "@SERVER@" "$2" "$3" >/dev/null 2>&1 </dev/null &
     echo $! > "$0.$2.pid"
 fi
 """
