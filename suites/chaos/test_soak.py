@@ -30,12 +30,15 @@ MIB = 1024 * 1024
 
 
 def most_shifts(duration: float) -> int:
-    """How many shifts a soak of so many seconds has at the most; each has a round of faults, which was told before."""
-    return max(1, math.ceil(duration / SHIFT))
+    """How many shifts a soak of so many seconds has at the most; each has a round of faults, which was told before.
+
+    A whole one lasts three quarters of its time at the least; towards the end they get shorter.
+    """
+    return math.ceil(duration / (0.75 * SHIFT)) + 2
 
 
 def foretold(loaded: LoadedTarget, seed: str, duration: float) -> str:
-    """What each shift does."""
+    """What each shift does; towards the end there may be fewer."""
     shifts = range(1, 1 + most_shifts(duration))
     plans = [steady_plan(loaded, f"{seed}/{number}", 1, wired=False) for number in shifts]
     return "\n".join(f"shift {number}:\n{printed(plan)}" for number, plan in zip(shifts, plans, strict=True))
@@ -63,16 +66,15 @@ def test_soak(s: Scenario) -> None:
     answers = failed = faults = shifts = 0
     while not shifts or (shifts < most_shifts(s.system.soak) and time.monotonic() < end):
         shifts += 1
-        over = min(time.monotonic() + SHIFT, end)
         users = [user for group in s.pinned_to_each(USERS).values() for user in group]
         fresh = [s.client() for _ in range(NEW)]
-        left = max(0.0, over - time.monotonic())
+        left = min(SHIFT, end - time.monotonic())
         with Nemesis(s.system) as nemesis, Traffic(s, users, newcomers=fresh, pause=0.01) as traffic:
             s.real_wait(left / 4)
             seed = f"{s.plan_seed}/{shifts}"
             plan = steady_plan(s.system.loaded, seed, 1, wired=s.system.wired, linked=s.system.linked, names=s.names)
             perform(plan, nemesis, s.real_wait)
-            s.real_wait(max(left / 4, over - time.monotonic()))
+            s.real_wait(max(left / 4, min(SHIFT, end - time.monotonic()) / 2))
         for user in users:
             user.visit(new_connection=True)
         s.close()

@@ -185,10 +185,11 @@ def test_what_is_told_of_a_soak_is_all_that_is_done(tmp_path: Path, monkeypatch:
     done: list[str] = []
     told: list[str] = []
     (soak,) = [each for each in behaviours((SUITES,)) if each.id == "chaos.soak"]
-    suite, duration = soak.test.__globals__, 4.0
-    monkeypatch.setitem(suite, "SHIFT", 2.0)
+    suite, duration = soak.test.__globals__, 6.0
     monkeypatch.setitem(suite, "USERS", 1)
-    monkeypatch.setitem(suite, "perform", lambda plan, *_: done.append(printed(plan)))  # nobody loses time by faults
+    monkeypatch.setitem(suite, "perform", lambda plan, *_: done.append(printed(plan)))
+    monkeypatch.setattr(Scenario, "real_wait", lambda *_: None)  # shifts as short as they cannot be
+    monkeypatch.setitem(suite, "NEW", 3)
     loaded = load("reference-lb-cookie-idle")
 
     def test(s: Scenario) -> None:
