@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         settled_age,
         unless_timed,
     )
-    from limpet.harness.engine.proxies import Edge, forwarding, trusted_proxies
+    from limpet.harness.engine.proxies import Edge, beside_proxies, forwarding, forwarding_lines, trusted_proxies
     from limpet.harness.engine.samples import (
         draws_to_meet,
         group_size,
@@ -91,7 +91,7 @@ _HOMES = {
     "harness.engine.forbidden": ("with_forbidden",),
     "harness.engine.nodes": ("nodes_agree", "second_node"),
     "harness.engine.outcome": ("Inconclusive", "NotCheckable", "Observed"),
-    "harness.engine.proxies": ("Edge", "forwarding", "trusted_proxies"),
+    "harness.engine.proxies": ("Edge", "beside_proxies", "forwarding", "forwarding_lines", "trusted_proxies"),
     "harness.engine.samples": (
         "group_size",
         "place",
@@ -176,6 +176,7 @@ __all__ = [
     "age",
     "balancer_keeps_time",
     "behaviour",
+    "beside_proxies",
     "can_wait",
     "cookies_in",
     "cookies_of",
@@ -187,6 +188,7 @@ __all__ = [
     "foretold_walks",
     "forge",
     "forwarding",
+    "forwarding_lines",
     "further_copy",
     "group_size",
     "hands_of",

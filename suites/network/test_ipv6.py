@@ -177,10 +177,21 @@ def _somewhere(s: Scenario, *, beside: str = "") -> str:
     return str(IPv6Address(site << SITE_BITS | s.rng.getrandbits(SITE_BITS)))
 
 
+def _next_key(s: Scenario, address: str) -> str:
+    """The address whose key is nearest to this one's: another customer of the provider, or the next machine."""
+    return str(IPv6Address(int(IPv6Address(address)) ^ 1 << 128 - s.contract.key_prefix.v6))
+
+
 def _arrive(s: Scenario, proxies: _Proxies) -> list[tuple[Client, str]]:
     """Users by one proxy: that all of them are on one backend is no luck."""
-    users = [(s.client(), _somewhere(s)) for _ in range(_crowd(s))]
-    s.step(f"{len(users)} users come for the first time, all through one trusted proxy, each by an IPv6 address")
+    users: list[tuple[Client, str]] = []
+    for _ in range(_crowd(s) // 2):
+        address = _somewhere(s)
+        users += [(s.client(), address), (s.client(), _next_key(s, address))]
+    s.step(
+        f"{len(users)} users come for the first time, all through one trusted proxy, each by an IPv6 address; always "
+        "two of them are neighbours"
+    )
     for user, address in users:
         with s.luck():
             proxies.tell(user, address, first=True)
@@ -191,8 +202,27 @@ def _arrive(s: Scenario, proxies: _Proxies) -> list[tuple[Client, str]]:
             raise Inconclusive(f"all {len(users)} users are on one backend, and nobody says how the hash scatters them")
         text = f"all {len(users)} users behind one trusted proxy are on {met.pop()}, whatever address it told for each"
         s.broken(Kind.KEY_IGNORED, text, users[-1][0].last)
+    else:
+        _neighbours_are_two(s, [user for user, _ in users])
     s.certain(f"limit on false accusation {ALPHA:g}")
     return users
+
+
+def _neighbours_are_two(s: Scenario, users: list[Client]) -> None:
+    """Who looks at fewer bits than it promises takes all neighbours for one; that each pair met one backend by luck is
+    excluded where new users are placed one by one.
+    """
+    pairs = [(one, other) for one, other in zip(users[::2], users[1::2], strict=True) if one.backend and other.backend]
+    together = sum(one.backend == other.backend for one, other in pairs)
+    bits = s.contract.key_prefix.v6
+    text = (
+        f"{together} of {len(pairs)} pairs of neighbours, whose keys differ in the last of {bits} bits, met one backend"
+    )
+    s.observe(text)
+    algorithm = s.contract.algorithm
+    dealt = algorithm is not None and algorithm.binding and not any("hash" in each for each in algorithm.allowed)
+    if dealt and largest_share(s) ** len(pairs) <= ALPHA:
+        s.expect(together < len(pairs), Kind.KEY_IGNORED, f"{text}: they are taken for one client", users[-1].last)
 
 
 def _told(s: Scenario) -> None:

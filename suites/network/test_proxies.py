@@ -7,7 +7,17 @@ from contextlib import closing
 from ipaddress import ip_address
 from typing import Literal
 
-from limpet import Client, Contract, Exchange, Scenario, behaviour, forwarding, trusted_proxies
+from limpet import (
+    Client,
+    Contract,
+    Exchange,
+    Scenario,
+    behaviour,
+    beside_proxies,
+    forwarding,
+    forwarding_lines,
+    trusted_proxies,
+)
 from limpet.harness.model.contract.client_address import ClientAddress
 from limpet.harness.model.history import Header
 
@@ -77,7 +87,7 @@ def test_forwarded_for(s: Scenario) -> None:
     lines = [next(iter(users.values())).raw(through=proxy) for proxy in proxies]
 
     def through(user: Client) -> Exchange:
-        named = [forwarding(s, path(user))]
+        named = forwarding_lines(s, path(user))
         if s.variant == "other-headers":
             named = _unread(s, [user.source or "" for user in users.values()], named)
         return user.over(s.rng.choice(lines), headers=named)
@@ -116,6 +126,27 @@ def _forged_header(s: Scenario) -> None:
             user, victim = users[name], users[names[(number + 1) % len(names)]]
             with closing(user.raw()) as connection:
                 user.over(connection, headers=_claims(s, victim.source or ""))
+
+    def claims(somebody: Client, address: str, victim: str) -> None:
+        with closing(somebody.raw(through=address)) as connection:
+            somebody.over(connection, headers=_claims(s, victim))
+
+    _next_door(s, users, claims)
+
+
+def _next_door(s: Scenario, users: dict[str, Client], claims: Callable[[Client, str, str], object]) -> None:
+    """Nor are those believed who come from beside the trusted proxies' networks.
+
+    Args:
+        s: the scenario.
+        users: whom they claim to be.
+        claims: one request of this client from that address, in which it claims to be at the other one.
+    """
+    for address in beside_proxies(s):
+        somebody = s.client()
+        s.step(f"somebody at {address}, next door to the trusted proxies, claims to be each of them in turn")
+        for victim in [*users.values()] * 2:
+            claims(somebody, address, victim.source or "")
 
 
 def _claims(s: Scenario, victim: str) -> list[tuple[str, str]]:
@@ -178,3 +209,9 @@ def _forged_connection(s: Scenario, version: Literal["v1", "v2"]) -> None:
             claimed = str(ip_address(victim.source or ""))
             with closing(user.raw(carried=claimed, proxy_protocol=version)) as connection:
                 user.over(connection)
+
+    def claims(somebody: Client, address: str, victim: str) -> None:
+        with closing(somebody.raw(through=address, carried=victim, proxy_protocol=version)) as connection:
+            somebody.over(connection)
+
+    _next_door(s, users, claims)

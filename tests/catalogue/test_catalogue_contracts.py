@@ -38,6 +38,7 @@ DECIDED_BY: dict[str, tuple[str, ...]] = {
     "http2": ("protocol.http2",),
     "client_address.forwarded": ("network.forwarded-for",),
     "client_address.proxy_protocol": ("network.proxy-protocol",),
+    "client_address.joined": ("network.forwarded-for",),
     "client_address.hops": ("network.forwarded-for", "network.proxy-protocol"),
     "client_address.trusted": ("network.forwarded-for", "network.proxy-protocol"),
     "header.name": ("protocol.header",),

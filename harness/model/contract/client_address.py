@@ -25,7 +25,8 @@ class ClientAddress(BaseModel):
     ``proxy_protocol``: the versions of the PROXY header with which each connection must begin; whether it counts is
     again decided by ``trusted``. From anybody else such words change nothing. ``hops`` instead of ``trusted``: so many
     proxies stand before the balancer, and it believes whoever connects: the address is the one that far from the right,
-    the connection's own where fewer are named.
+    the connection's own where fewer are named. ``joined``: several lines of the header are one list, in their order,
+    as in any header that is a list (RFC 9110, section 5.3); not every balancer says so of this one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +35,7 @@ class ClientAddress(BaseModel):
     proxy_protocol: tuple[Literal["v1", "v2"], ...] = ()
     trusted: tuple[Network, ...] = ()
     hops: int | None = Field(default=None, ge=1)
+    joined: bool | None = None
 
     @property
     def believed(self) -> bool:
@@ -44,6 +46,8 @@ class ClientAddress(BaseModel):
     def _one_way(self) -> ClientAddress:
         if self.forwarded and self.proxy_protocol:
             raise ValueError("give forwarded or proxy_protocol, not both")
+        if self.joined and self.forwarded not in ("x-forwarded-for", "forwarded"):
+            raise ValueError("joined goes with a header that is a list: x-forwarded-for or forwarded")
         if self.hops and self.trusted:
             raise ValueError("give trusted (whose word counts) or hops (anybody's, so far from the right), not both")
         if self.proxy_protocol and (self.hops or 1) > 1:
