@@ -29,6 +29,7 @@ _SENTENCES = {
     Kind.SERVED_BY_DRAINING: "reached {seen}, which was draining; allowed: {expected}",
     Kind.SERVED_BY_UNHEALTHY: "reached {seen}, which was unhealthy; allowed: {expected}",
     Kind.NO_FAILOVER: "failed ({seen}) although its backend was known to be gone and {expected} could have answered",
+    Kind.WRONG_ANSWER: "was given the answer of {seen} to another request, with whatever that user is told in its head",
     Kind.ERROR: "failed ({seen}) although {expected} could have answered",
 }
 

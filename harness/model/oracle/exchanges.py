@@ -21,6 +21,9 @@ from limpet.harness.model.oracle.carried import named as _named
 ODD = "odd"
 """A `Sent.note`: the request is wrong on purpose, so that the oracle does not judge whether it succeeded."""
 
+_ANSWERED = "limpet-request"
+"""The header of a response in which a backend repeats the id of the request."""
+
 LINGER = 5.0
 """Seconds that a balancer may go on with a request whose client gave up, where no backend's record says otherwise."""
 
@@ -67,6 +70,13 @@ class Exchange:
     def backend(self) -> str:
         """Who answered; "" when nobody did or it is unknown."""
         return "" if self.received is None or self.received.error else self.received.backend
+
+    @property
+    def anothers(self) -> bool:
+        """Whether it was given the answer to another request: limpet's own backends say which one they answer."""
+        received = self.received
+        said = _named(received.headers, _ANSWERED) if received is not None and not received.error else ()
+        return any(said) and self.sent.id not in said
 
     @property
     def failed(self) -> bool:

@@ -218,6 +218,8 @@ class _Sweep:
             decided = bool(exchange.backend) and could_be_wrong
             if exchange.backend and exchange.backend not in allowed.backends:
                 kind = kinds.of_answer(exchange, case.bindings, allowed, self._rules)
+            elif exchange.anothers and not odd:
+                kind = Kind.WRONG_ANSWER
         violation = None
         if kind is None and foreign is not None:
             kind = Kind.MOVED

@@ -38,12 +38,13 @@ class Tale:
     def ask(
         self, t: float, sends: str | None, backend: str, *, sets: str = "", till: float = 0.0, client: str = "x",
         error: str = "", status: int = 0, source: str = "10.0.0.1", note: str = "", connection: str = "",
-        name: str = "S",
+        name: str = "S", answers: str = "",
     ) -> str:  # fmt: skip
         id = f"r{next(self._ids)}"
         headers = (("Cookie", "; ".join(f"{name}={each}" for each in sends.split("+"))),) if sends else ()
-        given = (("Set-Cookie", f"{name}={sets}"),) if sets else ()
+        given: tuple[tuple[str, str], ...] = (("Set-Cookie", f"{name}={sets}"),) if sets else ()
         self.records.append(Sent(id, t, client, connection, source, headers=headers, offset=self.offset, note=note))
+        given += (("Limpet-Request", answers),) if answers else ()
         status = status or (200 if backend else 0 if error else 502)
         self.records.append(
             Received(id, till or t + 0.1, status, backend, headers=given, error=error, offset=self.offset)

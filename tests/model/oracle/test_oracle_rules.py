@@ -49,6 +49,17 @@ def test_overlapping_movers_do_not_excuse_each_other(pinned: Tale) -> None:
     assert kinds(pinned.judge(contract())) == [Kind.MOVED, Kind.MOVED]
 
 
+def test_the_answer_to_another_request_is_wrong_even_from_the_right_backend(pinned: Tale) -> None:
+    silent = pinned.ask(2.0, "k", "a")  # whoever says nothing is no backend of limpet's
+    own, wrong = (f"r{int(silent[1:]) + number}" for number in (1, 2))
+    pinned.ask(3.0, "k", "a", answers=own)
+    pinned.ask(4.0, "k", "a", answers=own)
+    verdicts = pinned.judge(contract())
+    assert kinds(verdicts) == [Kind.WRONG_ANSWER]
+    assert verdicts.violations[0].request == wrong
+    assert "was given the answer of a to another request" in verdicts.violations[0].text
+
+
 # Keys.
 
 
