@@ -126,8 +126,8 @@ class HttpConnection(Connection):
             self._reply(shop.plain(state, 400, f"this header makes no sense: {wish.error}", id), request)
         elif request.wants_web_socket and not wish.status:
             self._switch(shop.serve(state, request, id, self.peer, wish), request)
-        elif wish.events and request.version == "1.1":
-            self._stream(shop.serve(state, request, id, self.peer, wish), wish)
+        elif wish.events:
+            self._stream(shop.serve(state, request, id, self.peer, wish), wish, chunked=request.version == "1.1")
         else:
             self._reply(shop.serve(state, request, id, self.peer, wish), request, wish)
 
@@ -157,16 +157,19 @@ class HttpConnection(Connection):
         except BadFrame:
             self.answer(b"", close=True)
 
-    def _stream(self, reply: shop.Reply, wish: Steering) -> None:
-        """Server-sent events, each of which says who sends it."""
+    def _stream(self, reply: shop.Reply, wish: Steering, *, chunked: bool) -> None:
+        """Server-sent events, each of which says who sends it; to HTTP/1.0, as many proxies speak, until close."""
         kept = [(name, value) for name, value in reply.headers if name.lower() != "content-type"]
-        kept += [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")]
+        kept += [("Content-Type", "text/event-stream")]
+        kept += [("Transfer-Encoding", "chunked") if chunked else ("Connection", "close")]
+        self._last = not chunked
         lines = [f"HTTP/1.1 {reply.status} OK", *(f"{name}: {value}" for name, value in kept), "", ""]
         self.answer("\r\n".join(lines).encode("latin-1", "replace"), hold=wish.hold)
         for number in range(wish.events):
             event = f"id: {number}\ndata: {self.state.options.name} {self.state.instance}\n\n".encode()
-            self.answer(b"%x\r\n%b\r\n" % (len(event), event), hold=wish.hold + wish.pause * number)
-        self.answer(b"0\r\n\r\n")
+            framed = b"%x\r\n%b\r\n" % (len(event), event) if chunked else event
+            self.answer(framed, hold=wish.hold + wish.pause * number)
+        self.answer(b"0\r\n\r\n" if chunked else b"", close=not chunked)
 
     def _reply(self, reply: shop.Reply, request: HttpRequest | None, wish: Steering | None = None) -> None:
         hold, chunked, close = (wish.hold, wish.chunked, wish.close) if wish else (0.0, False, False)

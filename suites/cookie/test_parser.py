@@ -80,7 +80,9 @@ def _in_a_value(s: Scenario, own: list[Pair], other: list[Pair]) -> list[str]:
 
 
 def _quoted(s: Scenario, own: list[Pair], _: list[Pair]) -> list[str]:
-    return ["; ".join([OTHERS[0], *(f'{name}="{value}"' for name, value in own), OTHERS[1]])]
+    """A value that came in quotes has them already (RFC 6265 section 4.1.1), and cannot be quoted twice."""
+    written = [(name, value if value.startswith('"') else f'"{value}"') for name, value in own]
+    return ["; ".join([OTHERS[0], *_joined(written), OTHERS[1]])]
 
 
 def _spaced(s: Scenario, own: list[Pair], _: list[Pair]) -> list[str]:

@@ -87,6 +87,17 @@ def test_events_come_one_by_one(backend: Backend) -> None:
         assert peer.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+def test_events_for_a_proxy_that_speaks_http_1_0_end_with_the_connection(backend: Backend) -> None:
+    with socket.create_connection((backend.host, backend.port), timeout=PATIENCE) as peer:
+        peer.sendall(b"GET / HTTP/1.0\r\nLimpet-Events: 3\r\nLimpet-Pause: 0.05\r\n\r\n")
+        seen = b""
+        while piece := peer.recv(65536):
+            seen += piece
+    head, _, body = seen.partition(b"\r\n\r\n")
+    assert b"text/event-stream" in head and b"Connection: close" in head and b"chunked" not in head
+    assert body.startswith(b"id: 0\ndata: b1 ") and body.count(b"data: b1 ") == 3
+
+
 def test_frames_in_pieces_and_bad_ones() -> None:
     frame = b"\x81\x85\x01\x02\x03\x04" + bytes(a ^ b for a, b in zip(b"hello", b"\1\2\3\4\1", strict=True))
     reader = FrameReader()
