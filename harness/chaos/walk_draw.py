@@ -87,16 +87,20 @@ class Dealer:
     loaded: LoadedTarget
     rng: random.Random
     _users: int = USERS
+    _in_trouble: dict[str, int] = field(default_factory=dict)
+    """How many members are ``down`` and ``drained`` at this point of the walk, as far as is known."""
     _met: set[tuple[Word, ...]] = field(default_factory=set)
     """Pairs and threes of events that came upon each other already."""
 
     def walk(self) -> tuple[Step, ...]:
         """One walk. The same sequence of calls gives the same walks, whatever the machine."""
         self._users = USERS
+        self._in_trouble = dict.fromkeys(("down", "drained"), 0)
         steps = [Step("visit", users=tuple(range(1, USERS + 1)), strangers=self.rng.randrange(3))]
         able = [word for word in self._words() if not unfit(_sample(word), self.loaded)]
         for word in self._best_deal(able):
             steps.append(self._event(word))
+            self._note(word)
             steps += self._visits()
         return tuple(steps)
 
@@ -137,13 +141,13 @@ class Dealer:
             if unfit(Step(how), self.loaded):
                 how = word
             meanwhile = tuple(sorted(self._some(0.4))) if how == word and self.rng.random() < 0.7 else ()
-            return Step(how, backend=self._where(one), users=meanwhile)
+            return Step(how, backend=self._where(one, *_AFTER[word]), users=meanwhile)
         if word in ("revive", "undrain"):
             return Step(word, backend={"revive": "down", "undrain": "drained"}[word])
         if word in ("drain", "remove"):
-            return Step(word, backend=self._where(one))
+            return Step(word, backend=self._where(one, *_AFTER[word]))
         if word == "weight":
-            return Step(word, backend=self._where(one), weight=self.rng.choice((1, 2, 3)))
+            return Step(word, backend=self._where(one, *_AFTER[word]), weight=self.rng.choice((1, 2, 3)))
         if word == "clock":
             return Step(word, lifetimes=self.rng.choice(_LAPSES))
         return Step(word)
@@ -170,12 +174,28 @@ class Dealer:
         self.rng.shuffle(found)
         return found
 
-    def _where(self, user: int) -> str:
+    def _note(self, word: Word) -> None:
+        """Who is in trouble now; which member it was shows when the walk is played."""
+        for name, begins, ends in (("down", "kill", "revive"), ("drained", "drain", "undrain")):
+            change = {begins: 1, ends: -1}.get(word, 0)
+            self._in_trouble[name] = max(0, self._in_trouble[name] + change)
+
+    def _where(self, user: int, *troubles: str) -> str:
         draw: Callable[[], float] = self.rng.random
+        met = [name for name in troubles if self._in_trouble[name]]
+        if met and draw() < _TWICE:
+            return self.rng.choice(met)
         if draw() < 0.65:
             return f"of {user}"
         return self.rng.choice((f"before {user}", f"beside {user}", f"beside {user}", "newest", "member 1"))
 
+
+_AFTER: dict[Word, tuple[str, ...]] = {
+    "kill": ("drained",), "drain": (), "remove": ("down", "drained"), "weight": ("down", "drained"),
+}  # fmt: skip
+"""With whom something is wrong already when it happens to them: the dead are taken out of the list, the drained die."""
+_TWICE = 0.4
+"""How often it happens to one of these, where there are any. Its users have left it, so that they rarely name it."""
 
 _LAPSES = (0.3, 0.4, 0.6, 0.6, 0.8)
 """Lifetimes that pass at once: less than one, since after a whole one the oracle has nothing to say; two or three of

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from limpet import (
     Client,
@@ -26,6 +28,9 @@ from limpet.harness.model.oracle.exchanges import ODD
 
 STAYS = 10
 """Requests of each user after its backend left, each after a fresh draw of limpet's luck among those that stay."""
+
+BACK = 2
+"""Requests of each of its former users after a removed backend was added again."""
 
 FRESH = 36
 """New sessions: that none reaches one of three backends that is wrongly open has a probability of 5e-07."""
@@ -51,8 +56,11 @@ def stated(said: object) -> bool:
     sees=0.09,
 )
 def test_removed_repins(s: Scenario) -> None:
-    """A removed backend gets nothing any more; its users move once and stay, nobody else moves."""
+    """A removed backend gets nothing any more; its users move once and stay, nobody else moves. Nor do they go back
+    when it is added again, where whoever joins takes new sessions only.
+    """
     gone = s.rng.choice(s.names)
+    member = next(each for each in s.system.target.members if each.name == gone)
     lost = [s.pinned(gone) for _ in range(3)]
     stale = lost[-1]
     stale.freeze()
@@ -77,9 +85,21 @@ def test_removed_repins(s: Scenario) -> None:
     s.observe(f"{failed} of {len(during)} requests failed while the backend was being removed")
     if s.contract.affinity == "none":
         never(s, gone, after, Kind.SERVED_BY_REMOVED, "had been removed")
-    elif not stated(s.contract.reaction.removed):
+    elif s.system.target.can("add") and must(s.contract.reaction.added, "keep"):
+        _taken_back(s, gone, partial(s.system.put_back, member), lost[:-1])
+    if s.contract.affinity != "none" and not stated(s.contract.reaction.removed):
         there = sum(each.backend == gone for each in after)
         raise Observed(f"{there} of {len(after)} requests were still answered by the removed backend")
+
+
+def _taken_back(s: Scenario, name: str, undo: Callable[[], None], users: list[Client]) -> None:
+    """The removal is undone: its former users are at home elsewhere by now."""
+    undo()
+    s.step(f"{name} is a member again; those who had to leave it go on")
+    for _ in range(BACK):
+        for user in users:
+            with s.luck():
+                user.visit(new_connection=True)
 
 
 def never(s: Scenario, name: str, answers: list[Exchange], kind: Kind, what: str) -> None:

@@ -49,6 +49,20 @@ def test_six_walks_bring_each_kind_of_event_upon_each_other_one(seed: int) -> No
     assert wanted <= met
 
 
+def test_more_happens_to_who_is_in_trouble_already() -> None:
+    """The dead are taken out of the list, the drained die: whose users have left it, they hardly ever name it."""
+    met = {(step.do, step.backend) for walk in walks(TARGETS[1], 12) for step in walk}
+    assert {("remove", "down"), ("remove", "drained"), ("weight", "drained"), ("weight", "down")} <= met
+    assert {("kill", "drained"), ("hang", "drained"), ("reset", "drained"), ("health", "drained")} & met
+    for walk in walks(TARGETS[1], 12):
+        down = drained = False
+        for step in walk:
+            assert step.backend != "down" or down
+            assert step.backend != "drained" or drained
+            down |= step.do in ("kill", "hang", "reset", "health")
+            drained |= step.do == "drain"
+
+
 def test_below_layer_7_nothing_is_dealt_that_a_balancer_cannot_see() -> None:
     dealt = {step.do for walk in walks("reference-tcp-source-ip", 12) for step in walk}
     assert "kill" in dealt and not dealt & {"hang", "reset", "health"}

@@ -25,6 +25,8 @@ from limpet.harness.targets.load import LoadedTarget, load
 from limpet.harness.targets.override import Override
 
 MOST_STEPS = 12
+DEALT = 4
+"""A seed whose walks bring a newcomer upon a drain with strangers after it; not every seed's do."""
 WALKS = sorted((Path(__file__).parent / "walks").glob("*.toml"))
 FAULTS = {
     each.name: each
@@ -39,8 +41,8 @@ def wrong(loaded: LoadedTarget, fault: Fault, evidence: Path) -> LoadedTarget:
     return replace(loaded, target=target, override=Override(ENTRY, before=(str(fault.path), str(evidence))))
 
 
-def results(out: Path, *jobs: Job) -> list[Result]:
-    with Lab(1, [job.loaded for job in jobs]) as lab:
+def results(out: Path, *jobs: Job, seed: int = 1) -> list[Result]:
+    with Lab(seed, [job.loaded for job in jobs]) as lab:
         runner = Runner(lab, jobs, out, lambda _event: None)
         runner.start()
         return [runner.result(job.key) for job in jobs]
@@ -90,7 +92,8 @@ def test_a_walk_finds_it_makes_it_small_and_saves_it(tmp_path: Path) -> None:
         random_walk(scenario)
 
     spec = Behaviour(RANDOM_WALK, test, 0.0, 1300, touches="backends", keyed=None)
-    (result,) = results(tmp_path, Job(loaded, spec, "", requirements_of(loaded, RANDOM_WALK)))
+    job = Job(loaded, spec, "", requirements_of(loaded, RANDOM_WALK))
+    (result,) = results(tmp_path, job, seed=DEALT)
     assert result.verdict is Verdict.BROKEN, result.reason
     assert {str(each.kind) for each in result.violations} == {"served-by-draining"}
     file = (tmp_path / result.history).with_suffix(".toml")
