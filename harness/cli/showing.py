@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import shlex
 from pathlib import Path
 
 import click
@@ -134,32 +134,28 @@ def requirements(
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option("--url", default="", metavar="URL", help="Where your balancer runs, if you know it already.")
-@click.option("--product", default="mine", show_default=True, metavar="WORD", help="A short word for your balancer.")
-def init(directory: Path, url: str, product: str) -> int:
+@click.option("--profile", default="", metavar="P", help="Whose promises it is judged by, where limpet knows them "
+              "(product/profile); limpet profiles lists them. Default: a profile is drafted too.")  # fmt: skip
+@click.option("--listen", multiple=True, metavar="ADDR", help="HOST:PORT where your balancer expects a server, for "
+              "limpet to start its own there; repeatable. Default: the servers are yours.")  # fmt: skip
+@click.option("--product", default="", metavar="WORD", help="A short word for your balancer.  [default: the "
+              "profile's, or mine]")  # fmt: skip
+def init(directory: Path, url: str, profile: str, listen: tuple[str, ...], product: str) -> int:
     """Draft a target for a balancer of your own in DIR.
 
     Nothing is overwritten. What needs your answer is marked and listed.
     """
-    from limpet.harness.targets.draft import MARK, PROFILE, draft
+    from limpet.harness.targets.draft import PROFILE, draft
+    from limpet.harness.targets.marks import MARK, marked
 
-    written = draft(directory, product=product, url=url)
-    files = (written, written.parent / PROFILE)
+    written = draft(directory, product=product, url=url, profile=profile, listen=listen)
+    files = [file for file in (written, written.parent / PROFILE) if file.is_file()]
     click.echo(f"Written: {' and '.join(str(file) for file in files)}")
-    click.echo(f"Fill in what is marked {MARK}:")
-    for place, line in _marked(files, MARK):
+    click.echo(f"Fill in what is marked {MARK}, and take the mark off:")
+    for place, line in (each for file in files for each in marked(file)):
         click.echo(f"  {place}: {line}")
-    click.echo(f"Then judge it with: limpet run --target {directory} --require affinity.holds")
+    click.echo(f"Then judge it with: limpet run --target {shlex.quote(str(directory))}")
     return 0
-
-
-def _marked(files: Iterable[Path], mark: str) -> list[tuple[str, str]]:
-    """Place and text of every line that waits for an answer; comments that only explain the mark do not."""
-    return [
-        (f"{file}:{number}", line.split("#")[0].strip())
-        for file in files
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
-        if mark in line and not line.startswith("#")
-    ]
 
 
 @click.command()

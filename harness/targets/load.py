@@ -16,6 +16,7 @@ from limpet.harness.model.contract.validation import counted, nearest, parse
 from limpet.harness.model.errors import UsageFault, together
 from limpet.harness.model.verdict import Deviation
 from limpet.harness.targets import deviations, placeholders
+from limpet.harness.targets.marks import check_answered
 from limpet.harness.targets.merge import narrow, strange
 from limpet.harness.targets.model import Table, Target
 from limpet.harness.targets.override import Override
@@ -121,9 +122,9 @@ def find(target: str | Path) -> Path:
     if (BUNDLED / str(target) / FILE).is_file():
         return BUNDLED / str(target)
     if path.is_dir():
-        raise UsageFault(f"has no {FILE}", where=str(target), do="Write a draft with: limpet init")
+        raise UsageFault(f"has no {FILE}", where=str(target), do="Write a draft with: limpet init DIR")
     if len(path.parts) > 1:
-        raise UsageFault("there is no such directory", where=str(target), do="Write a draft with: limpet init")
+        raise UsageFault("there is no such directory", where=str(target), do="Write a draft with: limpet init DIR")
     raise UsageFault(
         f'no target "{target}"; {nearest(str(target), names())}',
         do="Name a directory, or one that `limpet targets` lists.",
@@ -155,6 +156,10 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
         found = _promise(faults, wanted, files, chosen if isinstance(chosen, dict) else {}, file)
     if files is not None and profile is not None and profile != wanted:
         asked = _promise(faults, profile, files, {}, None)
+    if table is not None:
+        _noted(faults, check_answered, file)
+    if found is not None and found.file.parent == directory:
+        _noted(faults, check_answered, found.file)
     if faults:
         # A mistake of its own profile may be why another file seems to be wrong.
         _noted(faults, _check_beside, directory)
@@ -171,6 +176,16 @@ def load(target: str | Path, *, catalogue: Sequence[Path] = (), profile: str | N
         source=judging.file,
         deviations=(known or ()) if asked is None else (),
     )
+
+
+def bundled_profile(profile: str) -> tuple[Catalogue, Contract]:
+    """A bundled profile's catalogue, and its promise as no target has narrowed it.
+
+    Raises:
+        UsageFault: there is none of that name.
+    """
+    file, raw = _profile(profile, _catalogue_files(CATALOGUE, ()), "--profile")
+    return _catalogue(file, file.stat().st_mtime_ns), narrow(raw, {}, profile=profile, where="")
 
 
 class _Promise(NamedTuple):

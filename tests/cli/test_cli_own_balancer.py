@@ -138,12 +138,12 @@ def fill_in(target: Path, shop: Shop) -> None:
     steps = ", ".join(f'"{word}"' for word in (shop.steer, "VERB", "{backend.name}", "{backend.port}"))
     verbs = "".join(f"{verb} = [{{ exec = [{steps.replace('VERB', verb)}] }}]\n" for verb in ("kill", "revive"))
     text = text.replace('owner = "yours"\n', f'owner = "yours"\n{verbs}').replace('value = "10s"', 'value = "2s"')
-    (target / "target.toml").write_text(text)
+    (target / "target.toml").write_text(text.replace("# FILL IN", "#"))
     profile = (target / "profile.toml").read_text()
     for promise in ('unhealthy = "repin"', 'recovered = "stay"'):
         assert f"# {promise}" in profile
         profile = profile.replace(f"# {promise}", promise)
-    (target / "profile.toml").write_text(profile)
+    (target / "profile.toml").write_text(profile.replace("# FILL IN", "#"))
 
 
 def results(place: Place) -> dict[str, tuple[str, str]]:
