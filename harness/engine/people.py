@@ -11,15 +11,16 @@ from typing import Protocol
 
 from limpet.harness.clients import Exchange, RawConnection, SourcePool, persona
 from limpet.harness.clients.way import STRAIGHT, Way
+from limpet.harness.engine.answers import cookies_in
 from limpet.harness.engine.carrying import Carrying, invented, is_minted
 from limpet.harness.engine.client import Client, Manners
 from limpet.harness.engine.deployment import Deployment
 from limpet.harness.engine.identity import identify_by
-from limpet.harness.engine.outcome import Inconclusive
+from limpet.harness.engine.outcome import Inconclusive, NotCheckable
 from limpet.harness.engine.recorder import HistoryRecorder
 from limpet.harness.engine.timeline import Timeline
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.oracle.exchanges import ODD, cookie_names
+from limpet.harness.model.oracle.exchanges import ODD, application_names, cookie_names
 from limpet.harness.model.violation import Kind, Violation
 
 _HELD = 5.0
@@ -197,6 +198,7 @@ class People(ABC):
         by_cookie = self.contract.affinity in ("lb-cookie", "app-cookie")
         if not (by_cookie or is_minted(self.contract)) or not exchange.ok or not exchange.backend:
             return
+        self._require_application(exchange)
         if by_cookie and cookie_names(self.contract) is None and exchange.set_cookies:
             return  # nobody said what it is called, so one of these may be it
         missing = Kind.COOKIE_NOT_ISSUED if by_cookie else Kind.KEY_NOT_ISSUED
@@ -215,6 +217,18 @@ class People(ABC):
         first = "first answer lacks" if answers == 1 else f"first {answers} answers lack"
         text = f"{client.name}'s {first} the {which} cookie, so nothing pins this user"
         self.broken(missing, text, exchange)
+
+    def _require_application(self, exchange: Exchange) -> None:
+        """Where the key is the cookie of the user's own servers, that it does not come is nobody's broken promise."""
+        if self.contract.affinity != "app-cookie" or self.system.loaded.target.backends.owner == "limpet":
+            return
+        names = application_names(self.contract)
+        if names is not None and not any(names.fullmatch(each.name) for each in cookies_in(exchange)):
+            request = self.system.loaded.target.request
+            raise NotCheckable(
+                f'no cookie "{names.pattern}" came with the answer to {request.method} {request.path}, '
+                "and your own servers are to set it: name a [request] that gets one"
+            )
 
     @property
     def _may_come_later(self) -> bool:

@@ -30,9 +30,7 @@ _NO_GATE = """
 _URL = re.compile(r"(https?|tcp|udp)://[A-Za-z0-9.\-_\[\]:]+(/[^\s\"\\\\]*)?")
 
 
-def draft(
-    directory: Path, *, product: str = "", url: str = "", profile: str = "", listen: Sequence[str] = ()
-) -> Path:
+def draft(directory: Path, *, product: str = "", url: str = "", profile: str = "", listen: Sequence[str] = ()) -> Path:
     """Write ``target.toml``, and ``profile.toml`` unless limpet knows the profile, into a directory.
 
     Args:
@@ -160,8 +158,8 @@ url = {url}
 """
 
 _LISTENING = """\
-# limpet starts a server of its own at each of these addresses as long as a run goes on, sees both sides of every request,
-# and takes the servers down and brings them back by itself. Nothing else may listen there meanwhile.
+# For each run limpet starts a server of its own at each of these addresses, sees both sides of every request, takes
+# servers down and brings them back by itself. Nothing else may listen there meanwhile.
 [backends]
 owner = "limpet"
 {protocol}
@@ -239,8 +237,8 @@ apply_settles = {{ value = "2s", reason = "a reload takes less than 2 s" }}
 
 _PROFILE = """\
 # What your balancer's documentation promises about stickiness. What it does not say, leave out: limpet then observes
-# and never fails. Fields and words: docs/contracts.md, or `limpet schema catalogue`. Lines with {mark} need your answer:
-# put it in, and take the mark off.
+# and never fails. Fields and words: docs/contracts.md, or `limpet schema catalogue`. Lines with {mark} need your
+# answer: put it in, and take the mark off.
 
 [product]
 name = "{product}"

@@ -180,6 +180,19 @@ def test_a_balancer_of_ones_own_that_is_not_sticky_is_broken(place: Place, shop:
     assert f"http://127.0.0.1:{shop.port}/" in said, "with a reproduction by curl"
 
 
+def test_a_cookie_that_ones_own_servers_do_not_set_accuses_no_balancer(place: Place, shop: Shop) -> None:
+    shop.open(sticky=False)
+    place.run("init", "mine", "--url", f"http://127.0.0.1:{shop.port}")
+    fill_in(place.cwd / "mine", shop)
+    profile = place.cwd / "mine" / "profile.toml"
+    text = profile.read_text().replace('affinity = "lb-cookie"', 'affinity = "app-cookie"')
+    profile.write_text(text.replace("[profile.sticky.cookie]", "[profile.sticky.application]"))
+    code, said = place.run("run", "--target", "mine", "--behaviour", "affinity.holds*")
+    assert code == ExitCode.UNDECIDED, said
+    for verdict, reason in results(place).values():
+        assert verdict == "not checkable" and "SERVERID" in reason and "[request]" in reason
+
+
 def test_a_kill_that_kills_nothing_accuses_nobody(place: Place, shop: Shop) -> None:
     shop.open(sticky=True)
     place.run("init", "mine", "--url", f"http://127.0.0.1:{shop.port}")

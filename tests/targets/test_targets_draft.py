@@ -121,7 +121,9 @@ def test_what_the_deployment_chose_is_asked_for(tmp_path: Path) -> None:
     text = draft(tmp_path / "lb", profile="nginx/sticky-cookie", listen=SERVERS).read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("cookie_name")]
     assert MARK in line
-    assert "tcp://HOST:PORT" in draft(tmp_path / "l4", profile="haproxy/tcp-source-consistent", listen=SERVERS).read_text()
+    assert (
+        "tcp://HOST:PORT" in draft(tmp_path / "l4", profile="haproxy/tcp-source-consistent", listen=SERVERS).read_text()
+    )
 
 
 @pytest.mark.parametrize(
