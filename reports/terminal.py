@@ -107,7 +107,8 @@ class TerminalReport:
         self._began = self._clock()
         count = len(plan.targets)
         targets = "1 target" if count == 1 else f"{count} targets"
-        self._voice.say(f"limpet {plan.version}: {plan.planned} scenarios on {targets}, seed {plan.seed}")
+        scenarios = "1 scenario" if plan.planned == 1 else f"{plan.planned} scenarios"
+        self._voice.say(f"limpet {plan.version}: {scenarios} on {targets}, seed {plan.seed}")
         for told in dict.fromkeys(f"{one_line(each.product)} {each.told}" for each in plan.targets if each.documented):
             self._voice.say(told)
         if self._is_live:

@@ -93,7 +93,7 @@ def choose(globs: Sequence[str]) -> tuple[list[str], list[LeftOut], list[UsageFa
     Raises:
         UsageFault: a glob matches none.
     """
-    from limpet.harness.model.contract.validation import nearest_pattern
+    from limpet.harness.model.contract.validation import nearest
     from limpet.harness.targets.installed import BUNDLED, program
     from limpet.harness.targets.load import load, names
     from limpet.reports.matrix import LeftOut
@@ -103,7 +103,7 @@ def choose(globs: Sequence[str]) -> tuple[list[str], list[LeftOut], list[UsageFa
     unreadable: list[UsageFault] = []
     wanted, products = _named(names(), globs)
     met: set[str] = set()
-    words = set(wanted)
+    words, makers = set(wanted), set[str]()
     for name, sure in wanted.items():
         try:
             loaded = load(name)
@@ -112,7 +112,7 @@ def choose(globs: Sequence[str]) -> tuple[list[str], list[LeftOut], list[UsageFa
                 unreadable.append(fault)
                 left_out.append(LeftOut(name, name, "", "", f"does not load: {fault.reason}"))
             continue
-        words.add(loaded.product)
+        makers.add(loaded.product)
         hits = {glob for glob in products if fnmatch.fnmatchcase(loaded.product, glob)}
         met |= hits
         if not sure and not hits:
@@ -124,8 +124,9 @@ def choose(globs: Sequence[str]) -> tuple[list[str], list[LeftOut], list[UsageFa
         control = loaded.contract.affinity == "none"
         found.append(((needed.name == BUNDLED, loaded.runs.casefold(), control, name), name))
     if wrong := [glob for glob in products if glob not in met]:
+        close = nearest(wrong[0].strip("*?"), words | makers)
         raise UsageFault(
-            f'no target or product matches "{wrong[0]}"; {nearest_pattern(wrong[0], words)}',
+            f'no target or product matches "{wrong[0]}"; {close if close.endswith("?") else nearest("", makers)}',
             where="--only",
             do="`limpet targets` lists them.",
         )

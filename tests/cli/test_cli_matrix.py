@@ -169,6 +169,8 @@ def test_a_limit_that_may_be_raised_is_cured_by_ulimit(monkeypatch: pytest.Monke
     ("arguments", "words"),
     [
         (("--only", "reference-round-robbin"), ["--only", '"reference-round-robin"']),
+        (("--only", "ngnix*"), ['did you mean "nginx"?']),
+        (("--only", "zzz"), ["valid: apache, ", "traefik"]),
         (("--jobs", "0"), ["--jobs"]),
         (("--target", "/"), ["has no target.toml"]),
         (("--only", ROUND_ROBIN, "--behaviour", "afinity.*"), ["--behaviour", "affinity"]),
