@@ -212,7 +212,7 @@ def open_stream(
     Args:
         endpoint: where to.
         source: local address to come from, None for the kernel's choice.
-        deadline: CLOCK_MONOTONIC seconds by which it must stand.
+        deadline: CLOCK_MONOTONIC seconds by which it must stand; later by the time that passes until its port is free.
         source_port: a fixed local port, None for an ephemeral one.
         carried: the address that the PROXY header tells, "" for its own; only where the endpoint wants such a header.
         resume: the TLS session to go on with.
@@ -224,8 +224,12 @@ def open_stream(
         OSError: the target is (refused, timed out, reset; ``ssl.SSLError`` when the handshake failed).
     """
 
+    begun = time.monotonic()
+
     def attempt() -> Stream:
-        return _open_stream(endpoint, source, deadline, source_port, carried, resume, protocol, way)
+        # That the port was not free yet is no time of the target's.
+        lost = time.monotonic() - begun if source_port else 0.0
+        return _open_stream(endpoint, source, deadline + lost, source_port, carried, resume, protocol, way)
 
     return once_free(attempt, same_port=bool(source_port))
 

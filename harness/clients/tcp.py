@@ -136,7 +136,9 @@ class TcpClient:
         try:
             if failed is not None:
                 raise failed
-            line = self._exchange(identity, hold, begun + self.timeout)
+            assert self._sock is not None
+            # A connection that was just opened may have had to wait for its port, for which the target has more time.
+            line = self._exchange(identity, hold, max(begun + self.timeout, self._sock.deadline))
             words = answer_words(line, identity)
             headers = (("Peer", words[2]), *self._shaken)
         except (OSError, EOFError, Malformed) as err:

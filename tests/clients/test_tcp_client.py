@@ -130,6 +130,20 @@ def test_a_port_that_a_child_still_holds_a_copy_of_is_had_as_soon_as_it_lets_go(
     assert not again.error and again.sent.port == port
 
 
+def test_the_time_until_a_port_is_free_is_not_taken_from_the_balancer(serve, memory):
+    server = serve(echo)
+    with TcpClient(server.endpoint, memory, name="a", source="127.128.0.22", same_port=True, timeout=1.0) as client:
+        client.ask()
+        assert client._sock is not None
+        copy = client._sock.dup()
+        release = threading.Timer(1.2, copy.close)  # when all of the time for the next exchange has passed
+        release.start()
+        client.close()
+        again = client.ask()
+        release.join()
+    assert not again.error
+
+
 def test_a_port_that_is_taken_for_good_is_this_machines_fault(serve, memory, monkeypatch):
     monkeypatch.setattr(sockets, "LETS_GO", 0.1)
     server = serve(echo)
