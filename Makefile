@@ -7,8 +7,14 @@ OUT    ?= reports/out
 ARGS   ?=
 TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 
+COVERED := limpet-coverage
+EMULATED := $(patsubst fixtures/targets/%,--target %,$(wildcard fixtures/targets/reference-*))
+# What loopback cannot decide of them.
+LAB_ONLY := $(patsubst %,--target reference-%,source-ip source-hash-consistent udp-source-ip udp-flow huawei-elb-source-ip aws-nlb-udp) \
+	--behaviour network.ipv6 --behaviour 'network.spoofed-sources[udp]' --behaviour network.forged-packets
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lint repeat walks sequences selftest bench wheels compose clean socketio-sticky skipper undertow toxiproxy
+.PHONY: help run test lint repeat walks sequences selftest coverage bench wheels compose clean socketio-sticky skipper undertow toxiproxy
 
 help: ## this list
 	@echo "limpet: does your load balancer keep the stickiness it promises?"
@@ -40,6 +46,15 @@ sequences: $(VENV)/.installed-dev ## is what the rows of several events reject r
 
 selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on purpose?
 	@$(BIN)/limpet selftest $(ARGS)
+
+coverage: $(VENV)/.installed ## has each documented sentence a check that was seen to fail? (an hour or two; one part needs root)
+	@$(BIN)/limpet run -q $(EMULATED) --out $(COVERED)/all
+	@$(BIN)/limpet run -q $(EMULATED) --behaviour 'chaos.*' --behaviour fairness.scale-out-lag --out $(COVERED)/lengthy
+	@$(BIN)/limpet selftest --cover --out $(COVERED)/selftest
+	@test "$$(id -u)" -eq 0 || echo "limpet: a lab of network namespaces needs root: what it alone decides will be named as missing"
+	@test "$$(id -u)" -ne 0 || $(BIN)/limpet run -q --network namespace $(LAB_ONLY) --out $(COVERED)/lab
+	@test "$$(id -u)" -ne 0 || $(BIN)/limpet selftest --network namespace --out $(COVERED)/selftest-lab
+	@$(BIN)/limpet requirements --coverage $$(printf -- '--results %s ' $(COVERED)/*/conformance.json; printf -- '--selftest %s ' $(COVERED)/*/selftest.json)
 
 bench: $(VENV)/.installed-dev ## what the bundled balancer does with a second of CPU time, beside HAProxy and a proxy of aiohttp
 	@$(BIN)/python benchmarks/bench_balancers.py $(ARGS)
@@ -92,7 +107,7 @@ toxiproxy: $(VENV)/bin/pip ## install Toxiproxy's server for `limpet run --proxi
 	@mv $(PRODUCTS)/toxiproxy/server $(BIN)/toxiproxy-server && $(BIN)/toxiproxy-server -version
 
 clean: ## remove what the commands above made, the virtual environment too
-	rm -rf $(VENV) container reports/out limpet-out limpet-repeat limpet-replay limpet-sequences limpet-selftest limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) container reports/out limpet-out limpet-repeat limpet-replay limpet-sequences limpet-selftest limpet-coverage limpet-matrix dist build .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Products that come neither as a wheel nor as a Debian package: fetched by their own language's tools, in this version,

@@ -23,12 +23,12 @@ RESULTS = (Path("reports/out/conformance.json"), Path("limpet-out/conformance.js
 SELFTEST = Path("limpet-selftest/selftest.json")
 
 
-def show_coverage(results: Path | None, selftest: Path | None, profiles: Sequence[str]) -> int:
+def show_coverage(results: Sequence[Path], selftests: Sequence[Path], profiles: Sequence[str]) -> int:
     """Prints requirement by behaviour by target, and what is missing.
 
     Args:
-        results: a ``conformance.json``; None for the last written of the usual places.
-        selftest: a ``selftest.json``; None for the usual place.
+        results: each a ``conformance.json``; none for the last written of the usual places.
+        selftests: each a ``selftest.json``; none for the usual place.
         profiles: only these; empty for all.
 
     Returns:
@@ -41,17 +41,21 @@ def show_coverage(results: Path | None, selftest: Path | None, profiles: Sequenc
     from limpet.harness.selftest.coverage import coverage, read_selftest, real_profiles, reference_targets
     from limpet.reports.conformance import load
 
-    results, selftest = results or _last(RESULTS), selftest or SELFTEST
-    run, tried = load(results), read_selftest(selftest)
-    known = catalogues()
-    found = coverage(known, reference_targets(), run.results, tried, profiles=profiles, real=real_profiles())
+    runs = {each: load(each) for each in results or [_last(RESULTS)]}
+    tried = {each: read_selftest(each) for each in selftests or [SELFTEST]}
+    decided = [each for run in runs.values() for each in run.results]
+    targets, real = reference_targets(), real_profiles()
+    found = coverage(catalogues(), targets, decided, list(tried.values()), profiles=profiles, real=real)
     _show(found)
-    when = datetime.fromtimestamp(selftest.stat().st_mtime).astimezone().isoformat(timespec="seconds")
-    kept = "" if run.complete else ", INTERRUPTED"
-    _say("", f"results  {results}: {run.command}, {run.started}{kept}", "         ")
-    _say("", f"selftest {selftest}: {len(tried.faults)} faults, seed {tried.seed}, {when}", "         ")
+    for file, run in runs.items():
+        kept = "" if run.complete else ", INTERRUPTED"
+        _say("", f"results  {file}: {run.command}, {run.started}{kept}", "         ")
+    for file, each in tried.items():
+        when = datetime.fromtimestamp(file.stat().st_mtime).astimezone().isoformat(timespec="seconds")
+        where = "" if each.network == "loopback" else f" in a {each.network} lab"
+        _say("", f"selftest {file}: {len(each.faults)} faults{where}, seed {each.seed}, {when}", "         ")
     click.echo()
-    _gaps(found, full=tried.full)
+    _gaps(found, full=any(each.full for each in tried.values()))
     return ExitCode.HELD if found.whole else ExitCode.BROKEN
 
 

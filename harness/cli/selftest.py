@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from limpet.harness.model.verdict import Result
+    from limpet.harness.network.site import Name
     from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report
     from limpet.harness.selftest.trials import Trials
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     "--full", is_flag=True, help="Every promised behaviour against every fault; each has to reject one. Takes long."
 )
 @click.option("--cover", is_flag=True, help="Instead of a sample: what `requirements --coverage` needs to see.")
+@click.option("--network", type=click.Choice(["loopback", "namespace"]), default="loopback", show_default=True,
+              help="namespace: (as root) what only a lab of network namespaces shows, and nothing else.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("limpet-selftest"),
               show_default=True, help="Where selftest.json, selftest.md and histories go.")  # fmt: skip
 def selftest(
@@ -35,6 +38,7 @@ def selftest(
     seed: int | None,
     full: bool,
     cover: bool,
+    network: Name,
     out: Path,
 ) -> int:
     """Put faults into the bundled balancer and see that the behaviours reject each of them.
@@ -55,21 +59,42 @@ def selftest(
 
     if full and cover:
         raise UsageFault("--full tries everything already", where="--cover", do="Give one of the two.")
-    wanted, left_out = triable(faults((FAULTY, *folders), globs))
+    if network == "namespace":
+        _check_lab(full=full, cover=cover)
+    wanted, left_out = triable(faults((FAULTY, *folders), globs), network)
     for each in left_out:
         click.echo(f"left out: {each}")
     if not wanted:
+        click.echo("nothing is left to be tried")
         return ExitCode.UNDECIDED
     screen = Screen(live=sys.stderr.isatty())
     what = catalogues() if cover else None
     known = behaviours((SUITES, *suites))
-    found = Selftest(wanted, known, out, seed, full, whole=not globs, cover=what).run(screen)
+    whole = not globs and network == "loopback"
+    found = Selftest(wanted, known, out, seed, full, whole=whole, cover=what, network=network).run(screen)
     screen.clear()
     write(found, out / JSON)
     write_table(found, out / TABLE)
-    show(found, whole=not globs)
+    show(found, whole=whole)
     click.echo(f"\nWritten: {out / JSON} and {out / TABLE}; histories of both balancers in {out / 'histories'}")
     return found.code
+
+
+def _check_lab(*, full: bool, cover: bool) -> None:
+    """Sees that what is asked of a lab can be had.
+
+    Raises:
+        UsageFault: more than a lab is there for.
+        SetupFault: this machine has no such thing.
+    """
+    from limpet.harness.model.errors import SetupFault, UsageFault
+    from limpet.harness.network.namespaces import missing
+
+    if full or cover:
+        what = "a lab tries only what loopback cannot show"
+        raise UsageFault(what, where="--network namespace", do="Run --full or --cover on loopback.")
+    if reason := missing():
+        raise SetupFault(reason, where="--network namespace", do="Run as root, or leave it at --network loopback.")
 
 
 class Screen:

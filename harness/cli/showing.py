@@ -90,12 +90,12 @@ def profiles(product: str | None) -> int:
 )
 @click.option("--product", metavar="X", help="Only those of this product.")
 @click.option("--coverage", is_flag=True, help="Which of them are really checked: exit 1 on a gap.")
-@click.option("--results", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --coverage: a "
-              "conformance.json. Default: the last in reports/out or limpet-out.")  # fmt: skip
-@click.option("--selftest", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --coverage: a "
-              "selftest.json. Default: the one in limpet-selftest.")  # fmt: skip
+@click.option("--results", multiple=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With "
+              "--coverage: a conformance.json; repeatable. Default: the last in reports/out, limpet-out.")  # fmt: skip
+@click.option("--selftest", multiple=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With "
+              "--coverage: a selftest.json; repeatable. Default: the one in limpet-selftest.")  # fmt: skip
 def requirements(
-    profile: str | None, product: str | None, coverage: bool, results: Path | None, selftest: Path | None
+    profile: str | None, product: str | None, coverage: bool, results: tuple[Path, ...], selftest: tuple[Path, ...]
 ) -> int:
     """List the documented statements behind the verdicts.
 
@@ -116,7 +116,7 @@ def requirements(
     if coverage:
         of_product = [each for each in modes if each.startswith(f"{product}/")]
         return show_coverage(results, selftest, [profile] if profile is not None else of_product)
-    if results is not None or selftest is not None:
+    if results or selftest:
         raise UsageFault("--results and --selftest go with --coverage", do="Add it, or leave them out.")
     rows: list[tuple[str, ...]] = []
     for name, catalogue in known.items():

@@ -141,7 +141,7 @@ def coverage(
     catalogues: Mapping[str, Catalogue],
     targets: Mapping[str, str],
     results: Sequence[Result],
-    selftest: Document,
+    selftests: Sequence[Document],
     *,
     profiles: Sequence[str] = (),
     real: frozenset[str] = frozenset(),
@@ -151,8 +151,8 @@ def coverage(
     Args:
         catalogues: product → its catalogue.
         targets: targets of the reference balancer → their profile.
-        results: of `limpet run --all`.
-        selftest: the last one.
+        results: of `limpet run --all`, and of runs that judged what that leaves out.
+        selftests: the last one, and that in a lab.
         profiles: only these, as ``product/profile``; empty for all.
         real: profiles that the products themselves are judged by.
     """
@@ -164,7 +164,7 @@ def coverage(
     ]
     elsewhere = tuple(each for each in wanted if each in real and each not in targets.values())
     wanted = [each for each in wanted if each not in elsewhere]
-    broken = _broken(targets, selftest)
+    broken = _broken(targets, selftests)
     pairs: list[Pair] = []
     invisible: list[Requirement] = []
     for product, catalogue in catalogues.items():
@@ -209,10 +209,11 @@ def _decided(target: str, behaviour: str, results: Sequence[Result], *, shown: b
     return Decided(target, tuple(dict.fromkeys(str(each.verdict) for each in decided)), tuple(dict.fromkeys(others)))
 
 
-def _broken(targets: Mapping[str, str], selftest: Document) -> list[tuple[str, str, str]]:
+def _broken(targets: Mapping[str, str], selftests: Sequence[Document]) -> list[tuple[str, str, str]]:
     """Profile, behaviour (with variant) and fault of each trial that told the faulty balancer from the right one."""
     return [
         (targets[trial.target], trial.behaviour, fault.name)
+        for selftest in selftests
         for fault in selftest.faults
         for trial in fault.trials
         if trial.target in targets and trial.activated and trial.right == Verdict.HELD and trial.wrong == Verdict.BROKEN

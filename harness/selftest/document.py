@@ -61,6 +61,7 @@ class Document(msgspec.Struct, frozen=True):
     unproven: tuple[str, ...]
     blind: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    network: str = "loopback"
 
 
 def write(report: Report, path: Path) -> None:
@@ -82,6 +83,7 @@ def write(report: Report, path: Path) -> None:
         unproven=report.unproven,
         blind=report.blind,
         again=tuple(missed_at_first(each) for each in report.again),
+        network=report.network,
     )
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 

@@ -35,6 +35,7 @@ class Fault:
         targets: bundled targets that it is put into.
         provokes: the violations, one of which it must be rejected with.
         caught_by: globs of the behaviours that must reject it, each on each target.
+        caught_in_a_lab: the same for a lab of network namespaces, where loopback can show nothing of it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Fault:
     targets: tuple[str, ...]
     provokes: tuple[Kind, ...]
     caught_by: tuple[str, ...]
+    caught_in_a_lab: tuple[str, ...] = ()
 
 
 def faults(folders: Sequence[Path] = (FAULTY,), globs: Sequence[str] = ()) -> list[Fault]:
@@ -86,6 +88,7 @@ def read(path: Path) -> Fault:
     except Exception as err:
         raise UsageFault(f"cannot be imported: {type(err).__name__}: {err}", where=str(path), do=_ADVICE) from err
     reader = _Reader(module)
+    in_a_lab = reader.words("CAUGHT_IN_A_LAB") if hasattr(module, "CAUGHT_IN_A_LAB") else ()
     found = Fault(
         name=path.stem,
         path=path.resolve(),
@@ -93,7 +96,9 @@ def read(path: Path) -> Fault:
         classes=reader.classes(),
         targets=reader.words("TARGETS", names()),
         provokes=reader.kinds(),
-        caught_by=reader.words("CAUGHT_BY"),
+        # What only a lab shows has no catcher elsewhere.
+        caught_by=reader.words("CAUGHT_BY") if hasattr(module, "CAUGHT_BY") or not in_a_lab else (),
+        caught_in_a_lab=in_a_lab,
     )
     reader.function()
     if reader.problems:

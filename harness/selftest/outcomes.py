@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from limpet.harness.model.verdict import ExitCode, Result, Verdict
+from limpet.harness.network.site import Name
 from limpet.harness.selftest.faults import Fault
 from limpet.harness.selftest.trials import Trial, Trials, Unfit
 
@@ -102,6 +103,20 @@ def missed(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [each for tried in found.values() if not any(one.rejected for one in tried) for each in tried]
 
 
+def undrawn(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The trials that were only to cover a row whose events are drawn, where no fault was noticed by it: the faults did
+    act, and what is drawn the next time may show it."""
+    noticed = {each.right.key for each in outcomes if each.noticed}
+    return [
+        each
+        for each in outcomes
+        if not each.trial.catcher
+        and each.trial.wrong.behaviour.lengthy
+        and each.activated
+        and each.right.key not in noticed
+    ]
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a selftest found.
@@ -114,6 +129,7 @@ class Report:
             selftest: on any target of the reference balancer) and that no fault has broken.
         blind: the behaviours among them of which no variant was broken by any fault.
         whole: all faults were tried, so that being blind is a shortcoming.
+        network: where they were.
     """
 
     seed: int
@@ -126,6 +142,7 @@ class Report:
     blind: tuple[str, ...] = ()
     whole: bool = False
     again: tuple[Outcome, ...] = ()
+    network: Name = "loopback"
 
     @property
     def code(self) -> ExitCode:
@@ -150,6 +167,7 @@ def conclude(
     again: Sequence[Outcome] = (),
     full: bool,
     whole: bool = False,
+    network: Name = "loopback",
 ) -> Report:
     """The whole report, from the outcomes that count and those ``again`` that another seed's took the place of."""
     rights = {each.right.key: each.right for each in outcomes}
@@ -168,6 +186,7 @@ def conclude(
         blind=tuple(sorted({_behaviour(each) for each in promised} - {_behaviour(each) for each in proven})),
         whole=whole,
         again=tuple(again),
+        network=network,
     )
 
 

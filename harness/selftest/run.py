@@ -18,8 +18,9 @@ from limpet.harness.model.contract.catalogue import Catalogue
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.events import Event, ScenarioFinished
 from limpet.harness.model.verdict import Result
+from limpet.harness.network.site import Name
 from limpet.harness.selftest.faults import Fault
-from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report, conclude, missed, outcome, report
+from limpet.harness.selftest.outcomes import FaultReport, Outcome, Report, conclude, missed, outcome, report, undrawn
 from limpet.harness.selftest.trials import Trial, Trials, anew, arrange, sampled
 
 JSON = "selftest.json"
@@ -31,6 +32,9 @@ which probability luck hides a fault from them; over a thousand trials that happ
 DEALS = 10
 """How often a catcher that plays what is drawn from its seed (a walk, a mixture of outages) may be dealt anew until it
 comes upon the sequence of events that a fault needs. One run sees some of them; none is to be out of its reach."""
+
+COVER_DEALS = 3
+"""How often at the most that is done for a row which no catcher declares and somebody has to show able to fail."""
 
 _AT_ONCE = 400
 _LAST = 80
@@ -67,6 +71,7 @@ class Selftest:
         full: every promised behaviour against every fault, and none may be there that no fault breaks.
         whole: all faults are tried, so that what none has broken means something.
         cover: the catalogues whose requirements are to be covered; None for a sample of other behaviours instead.
+        network: where it is played. In a lab there is neither a sample nor a cover: those are loopback's.
     """
 
     faults: Sequence[Fault]
@@ -76,6 +81,7 @@ class Selftest:
     full: bool = False
     whole: bool = False
     cover: Mapping[str, Catalogue] | None = None
+    network: Name = "loopback"
 
     def run(self, progress: Progress) -> Report:
         """Runs it. Ctrl-C ends it and everything that it started.
@@ -85,10 +91,10 @@ class Selftest:
         """
         evidence = _prepare(self.out)
         seed = self.seed if self.seed is not None else secrets.randbelow(1_000_000_000)
-        sample = sampled(len(self.faults))
         planned = arrange(
-            self.faults, self.behaviours, evidence, full=self.full, sample=sample, seed=seed, cover=self.cover
-        )
+            self.faults, self.behaviours, evidence, full=self.full, seed=seed, cover=self.cover, network=self.network,
+            sample=sampled(len(self.faults)) if self.network == "loopback" else 0,
+        )  # fmt: skip
         for trial in planned.trials:
             trial.evidence.parent.mkdir(parents=True, exist_ok=True)
         progress.began(seed, planned)
@@ -97,7 +103,9 @@ class Selftest:
         outcomes, again = self._deal_anew(follower.outcomes, planned, seed, progress)
         for fault in follower.kept_back:
             progress.fault(report(fault, outcomes, planned.unfit))
-        return conclude(seed, self.faults, planned, outcomes, again=again, full=self.full, whole=self.whole)
+        return conclude(
+            seed, self.faults, planned, outcomes, again=again, full=self.full, whole=self.whole, network=self.network
+        )
 
     def _deal_anew(
         self, outcomes: list[Outcome], planned: Trials, seed: int, progress: Progress
@@ -109,6 +117,8 @@ class Selftest:
             by_luck = [each for each in again if not each.trial.wrong.behaviour.lengthy]
             if deal or len(by_luck) > MISSES * len(planned.trials):
                 again = [each for each in again if each not in by_luck]
+            if self.cover is not None and deal < COVER_DEALS:
+                again += undrawn(outcomes)
             if not again:
                 break
             progress.again(again)
@@ -120,7 +130,7 @@ class Selftest:
 
     def _play(self, jobs: Sequence[Job], seed: int, follower: _Follower) -> None:
         runners: list[Runner] = []
-        with Lab(seed, [job.loaded for job in jobs], wires=embedded) as lab:
+        with Lab(seed, [job.loaded for job in jobs], wires=embedded, network=self.network) as lab:
             try:
                 for batch in _batches(jobs):
                     runners.append(Runner(lab, batch, self.out, follower.handle, name=f"b{len(runners) + 1}"))

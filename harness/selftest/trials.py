@@ -11,6 +11,7 @@ from limpet.harness.engine.behaviour import Behaviour
 from limpet.harness.engine.plan import Job, matches, plan
 from limpet.harness.model.contract.catalogue import Catalogue
 from limpet.harness.model.contract.validation import nearest
+from limpet.harness.network.site import Name
 from limpet.harness.selftest.faults import Fault
 from limpet.harness.targets.load import LoadedTarget, load, names
 from limpet.harness.targets.override import Override
@@ -88,6 +89,7 @@ def arrange(
     sample: int = 0,
     seed: int = 0,
     cover: Mapping[str, Catalogue] | None = None,
+    network: Name = "loopback",
 ) -> Trials:
     """The trials of these faults.
 
@@ -96,10 +98,11 @@ def arrange(
         full: try every behaviour that is promised on a fault's target, not only its declared catchers.
         sample: else, of the others so many for each fault, drawn by ``seed``.
         cover: instead of these: what shows of each requirement of these catalogues that its behaviours can fail.
+        network: where they are played.
     """
     found = Trials()
     loaded = {name: load(name) for fault in faults for name in fault.targets}
-    planned = {name: plan(target, behaviours) for name, target in loaded.items()}
+    planned = {name: plan(target, behaviours, network=network) for name, target in loaded.items()}
     for name, jobs in planned.items():
         found.promised[name] = _promised(jobs)
     if full:  # a behaviour that is promised elsewhere only is as blind as one that no fault has broken

@@ -11,11 +11,11 @@ from limpet_lab_judging import judged
 from limpet.harness.engine.collecting import behaviours
 from limpet.harness.engine.plan import Job, plan
 from limpet.harness.model.verdict import Verdict
-from limpet.harness.selftest.faults import read
+from limpet.harness.selftest.faults import FAULTY, read
 from limpet.harness.selftest.trials import _in_wrong_place
 from limpet.harness.targets.load import BUNDLED, LoadedTarget, load
 
-FAULTY = Path(__file__).with_name("faulty")
+RULES = Path(__file__).with_name("faulty")
 NFT = "nftables-jhash-source"
 NFT_FLOW = "nftables-jhash-flow"
 BEHIND = "    # Backends answer the balancer"
@@ -80,7 +80,7 @@ def placing_each_syn(folder: Path) -> LoadedTarget:
     file = folder / "_shared" / "nftables.nft.j2"
     text = file.read_text("utf-8")
     assert text.count(BEHIND) == 1
-    file.write_text(text.replace(BEHIND, (FAULTY / "each-syn-is-placed-for-itself.nft.j2").read_text("utf-8") + BEHIND))
+    file.write_text(text.replace(BEHIND, (RULES / "each-syn-is-placed-for-itself.nft.j2").read_text("utf-8") + BEHIND))
     return load(folder / NFT_FLOW)
 
 

@@ -47,17 +47,17 @@ def tried(
 
 
 def found(results: list[Result], selftest: Document, **given: str) -> Coverage:
-    return coverage({"toy": catalogue(requirement(1, behaviours=["a.b"], **given))}, TARGETS, results, selftest)
+    return coverage({"toy": catalogue(requirement(1, behaviours=["a.b"], **given))}, TARGETS, results, [selftest])
 
 
 def test_what_the_product_itself_is_judged_by_is_not_asked_about() -> None:
     sources = {"toy": catalogue(requirement(1, behaviours=["a.b"]), profiles=("sticky",))}
     nothing = tried("x.y")
-    asked = coverage(sources, {}, [], nothing)
+    asked = coverage(sources, {}, [], [nothing])
     assert not asked.whole and asked.idle == ("toy/sticky",)
-    real = coverage(sources, {}, [], nothing, real=frozenset({"toy/sticky"}))
+    real = coverage(sources, {}, [], [nothing], real=frozenset({"toy/sticky"}))
     assert real.whole and real.pairs == () and real.real == ("toy/sticky",)
-    both = coverage(sources, TARGETS, [], nothing, real=frozenset({"toy/sticky"}))
+    both = coverage(sources, TARGETS, [], [nothing], real=frozenset({"toy/sticky"}))
     assert both.pairs and both.real == (), "the reference balancer has it too"
 
 
@@ -104,12 +104,23 @@ def test_what_was_never_seen_to_fail_is_a_gap(selftest: Document) -> None:
     assert one.pairs[0].gaps == ("no fault of toy/sticky made it broken",) and not one.whole
 
 
+def test_what_a_lab_alone_shows_is_joined_with_the_rest() -> None:
+    """On loopback a row may be not checkable and its fault invisible: two runs and two selftests say it together."""
+    here, there = row("a.b", Verdict.NOT_CHECKABLE, 0), row("a.b")
+    elsewhere = [tried("x.y"), tried("a.b")]
+    assert not found([here], elsewhere[1]).whole
+    both = coverage({"toy": catalogue(requirement(1, behaviours=["a.b"]))}, TARGETS, [here, there], elsewhere)
+    assert both.whole and both.pairs[0].faults == ("wrong-somehow",)
+    alone = coverage({"toy": catalogue(requirement(1, behaviours=["a.b"]))}, TARGETS, [here, there], elsewhere[:1])
+    assert alone.pairs[0].gaps == ("no fault of toy/sticky made it broken",)
+
+
 def test_variants_count_for_the_behaviour_and_a_named_one_for_itself() -> None:
     assert found([row("a.b[x]")], tried("a.b[y]")).whole
     named = catalogue(requirement(1, behaviours=["a.b[x]"]))
-    one = coverage({"toy": named}, TARGETS, [row("a.b[x]")], tried("a.b[y]"))
+    one = coverage({"toy": named}, TARGETS, [row("a.b[x]")], [tried("a.b[y]")])
     assert one.pairs[0].gaps == ("no fault of toy/sticky made it broken",)
-    assert coverage({"toy": named}, TARGETS, [row("a.b[x]")], tried("a.b[x]")).whole
+    assert coverage({"toy": named}, TARGETS, [row("a.b[x]")], [tried("a.b[x]")]).whole
 
 
 def test_what_is_only_observed_needs_no_fault() -> None:
@@ -123,11 +134,11 @@ def test_what_is_only_observed_needs_no_fault() -> None:
 
 def test_what_no_client_sees_is_covered_and_a_profile_that_nobody_runs_is_a_gap() -> None:
     unseen = catalogue(requirement(1, invisible="it happens behind the curtain"))
-    assert coverage({"toy": unseen}, TARGETS, [], tried("a.b")).whole
-    idle = coverage({"toy": catalogue(profiles=("sticky", "other"))}, TARGETS, [], tried("a.b"))
+    assert coverage({"toy": unseen}, TARGETS, [], [tried("a.b")]).whole
+    idle = coverage({"toy": catalogue(profiles=("sticky", "other"))}, TARGETS, [], [tried("a.b")])
     assert idle.idle == ("toy/other",) and not idle.whole
     assert coverage(
-        {"toy": catalogue(profiles=("sticky", "other"))}, TARGETS, [], tried("a.b"), profiles=["toy/sticky"]
+        {"toy": catalogue(profiles=("sticky", "other"))}, TARGETS, [], [tried("a.b")], profiles=["toy/sticky"]
     ).whole
 
 
@@ -151,6 +162,13 @@ def test_the_command_names_gaps_and_fails(tmp_path: Path, capsys: pytest.Capture
     assert code == ExitCode.BROKEN and all(len(line) <= 100 for line in lines)
     assert any(line.split()[:2] == ["✔", "affinity.off"] and "rejects wrong-somehow" in line for line in lines)
     assert "was not run (reference-round-robin)" in " ".join(said.split())
+    # Several of each are joined, and each is named.
+    lab = tmp_path / "lab.json"
+    lab.write_bytes(msgspec.json.encode(msgspec.structs.replace(tried("x.y"), network="namespace")))
+    more = ["--results", files[1], "--selftest", str(lab)]
+    assert main(["requirements", "--coverage", "--profile", "reference/round-robin", *files, *more]) == ExitCode.BROKEN
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 faults, seed" in said and "1 faults in a namespace lab, seed" in said
 
 
 def test_missing_or_strange_files_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

@@ -10,14 +10,16 @@ from limpet.harness.cli.catalogues import catalogues
 from limpet.harness.engine.collecting import behaviours
 from limpet.harness.engine.plan import plan
 from limpet.harness.model.errors import UsageFault
+from limpet.harness.model.verdict import Result, Verdict
 from limpet.harness.model.violation import Kind
 from limpet.harness.selftest import startable
 from limpet.harness.selftest.classes import CLASSES
 from limpet.harness.selftest.coverage import reference_targets
 from limpet.harness.selftest.covering import uncovered
 from limpet.harness.selftest.faults import faults, read
+from limpet.harness.selftest.outcomes import Outcome, undrawn
 from limpet.harness.selftest.startable import triable
-from limpet.harness.selftest.trials import arrange, sampled
+from limpet.harness.selftest.trials import Trial, arrange, sampled
 from limpet.harness.targets.load import load
 
 GOOD = '''"""Something
@@ -63,6 +65,7 @@ def test_more_than_one_violation_may_be_provoked(tmp_path: Path) -> None:
         ('"moved"', '"movde"', 'did you mean "moved"?'),
         ('PROVOKES = "moved"', "", "PROVOKES"),
         ('("affinity.holds",)', '"affinity.holds"', "CAUGHT_BY: give a tuple"),
+        ('CAUGHT_BY = ("affinity.holds",)', "CAUGHT_IN_A_LAB = ()", "CAUGHT_IN_A_LAB: give a tuple"),
         ("def fault(parts, activated)", "def flaw(parts, activated)", "neither fault"),
         ("def fault(parts, activated)", "def fault(parts)", "two arguments"),
         ('"""Something', 'x = """Something', "no docstring"),
@@ -118,6 +121,28 @@ def test_every_bundled_fault_has_catchers_that_can_be_tried(tmp_path: Path) -> N
     assert [(each.fault.name, each.target, each.catcher, each.why) for each in planned.unfit] == []
 
 
+def test_what_only_a_lab_shows_is_tried_there_and_nothing_else_is(tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    written(tmp_path, GOOD.replace("CAUGHT_BY", "CAUGHT_IN_A_LAB"), "far-away")
+    written(tmp_path, f'{GOOD}\nCAUGHT_IN_A_LAB = ("network.ipv6[homes]",)\n', "both")
+    known = faults([tmp_path])
+    here, left_out = triable(known)
+    assert {each.name: each.caught_by for each in here} == dict.fromkeys(("both", "some-fault"), ("affinity.holds",))
+    assert left_out == ["far-away is not tried: only a lab shows it (--network namespace)"]
+    there, left_out = triable(known, "namespace")
+    assert {each.name: each.caught_by for each in there} == {
+        "both": ("network.ipv6[homes]",), "far-away": ("affinity.holds",),
+    } and not left_out  # fmt: skip
+
+
+def test_every_bundled_fault_of_a_lab_has_catchers_that_can_be_tried_there_and_only_there(tmp_path: Path) -> None:
+    there, _ = triable(faults(), "namespace")
+    assert len(there) >= 3
+    planned = arrange(there, behaviours(), tmp_path, full=False, network="namespace")
+    assert [(each.fault.name, each.target, each.catcher, each.why) for each in planned.unfit] == []
+    assert {each.catcher for each in planned.trials} == {row for each in there for row in each.caught_in_a_lab}
+
+
 def test_a_fault_that_only_a_shifted_clock_shows_is_left_out_where_there_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -161,13 +186,44 @@ def test_to_cover_is_to_try_what_no_catcher_declares_and_nothing_else(tmp_path: 
     # The header mode's own requirement names the row, and no fault here names a target of it.
     assert ("no-failover", "generic/header", "failover.repins") in others
     assert {profile.partition("/")[0] for _, profile, _ in others} <= set(sources)
-    # Where a catcher is declared nothing is added, and what no fault here breaks anywhere stays open.
+    # Where a catcher is declared nothing is added, and a fault that is known nowhere near is not tried.
     assert not {(p, n) for _, p, n in others} & {(each.right.loaded.profile, each.right.name) for each in declared}
-    assert {name for _, _, name in others} <= {each.right.name for each in declared}
+    known_at = {(each.fault.name, each.right.loaded.profile) for each in declared}
+    known_as = {(each.fault.name, each.right.name) for each in declared}
+    assert all((fault, at) in known_at or (fault, name) in known_as for fault, at, name in others)
     everywhere = {name: plan(load(name), known) for name in reference_targets()}
     left = uncovered(sources, everywhere, declared)
     assert any(each.behaviour == "affinity.holds" for each in left)
     assert not any(each.requirement == "ALB-FAIL-01" and each.behaviour == "failover.repins" for each in left)
+
+
+def test_a_row_whose_events_are_drawn_is_covered_by_what_its_own_requirement_rejects_there(tmp_path: Path) -> None:
+    """What needs a sequence of events there comes after what breaks the same sentence on this very target."""
+    wanted, known = faults(globs=["no-failover", "recovery-in-an-outage-unseen"]), behaviours()
+    planned = arrange(wanted, known, tmp_path, full=False, cover={"aws-clb": catalogues()["aws-clb"]})
+    tried = [
+        each
+        for each in planned.trials
+        if not each.catcher
+        and each.right.name == "chaos.steady-state"
+        and each.right.loaded.profile == "aws-clb/application-cookie"
+    ]
+    assert [each.fault.name for each in tried] == ["no-failover", "recovery-in-an-outage-unseen"]
+
+    def seen(trial: Trial, wrong: Verdict, *, activated: bool = True) -> Outcome:
+        right, its = (
+            Result(target=each.loaded.target.name, product="x", profile=each.loaded.profile, behaviour=each.name,
+                   verdict=verdict, reason="so it was")
+            for each, verdict in ((trial.right, Verdict.HELD), (trial.wrong, wrong))
+        )  # fmt: skip
+        return Outcome(trial, right, its, activated)
+
+    missed = [seen(each, Verdict.HELD) for each in tried]
+    assert undrawn(missed) == missed, "what is drawn the next time may show it"
+    assert undrawn([seen(each, Verdict.HELD, activated=False) for each in tried]) == [], "it does nothing there"
+    assert undrawn([missed[0], seen(tried[1], Verdict.BROKEN)]) == [], "one is enough"
+    declared = next(each for each in planned.trials if each.catcher)
+    assert undrawn([seen(declared, Verdict.HELD)]) == []
 
 
 def test_the_classes_are_those_of_the_list() -> None:
