@@ -79,8 +79,8 @@ def too_few(found: Iterable[Seen]) -> list[str]:
     return [f"{row}: {count}" for row, count in counts.items() if count < LEAST]
 
 
-def page(found: Sequence[Seen]) -> str:
-    """What was seen, for docs/sequences.md."""
+def page(found: Sequence[Seen], open_: Sequence[str] = ()) -> str:
+    """What was seen, for docs/sequences.md; ``open_`` are the faults that were not played."""
     today = datetime.datetime.now(datetime.UTC).date()
     few = too_few(found)
     lines = [
@@ -88,7 +88,8 @@ def page(found: Sequence[Seen]) -> str:
         f"Written by `make sequences` on {today}, {os.cpu_count()} cores. Each fault that names only rows in which "
         "several events come together, before every promised behaviour of its targets (`limpet selftest --full --fault "
         "NAME`; lengthy rows only where it names them).", "",
-        f"Rows with fewer than {LEAST} faults that nothing but such rows rejects: {', '.join(few) or 'none'}.", "",
+        f"Rows with fewer than {LEAST} faults that nothing but such rows rejects: {', '.join(few) or 'none'}."
+        + (f" Not played: {', '.join(open_)}." if open_ else ""), "",
         "| fault | seed | behaviours and targets | acted in | rejected by (targets) | a single event too |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -104,14 +105,19 @@ def main() -> int:
     """Returns 0 when each row has its faults."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fault", default="*", metavar="GLOB", help="only these faults")
+    parser.add_argument("--played", action="store_true", help="only the page, of what lies in --out")
     parser.add_argument("--out", type=Path, default=ROOT / "limpet-sequences", help="where the selftests go")
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "sequences.md", help="where the page goes")
     arguments = parser.parse_args()
     found: list[Seen] = []
+    left: list[str] = []
     for fault in candidates():
         if not fnmatchcase(fault.name, arguments.fault):
             continue
         folder = arguments.out / fault.name
+        if arguments.played and not (folder / "selftest.json").exists():
+            left.append(fault.name)
+            continue
         if not (folder / "selftest.json").exists():
             print(f"{fault.name} …", flush=True)  # noqa: T201 - a tool for the terminal
             command = [sys.executable, "-m", "limpet.harness.cli.main", "selftest", "--full", "--fault", fault.name]
@@ -123,6 +129,7 @@ def main() -> int:
         one = found[-1]
         print(f"{one.fault}: {', '.join(one.rejecting)}{'; a single event too' if one.single else ''}", flush=True)  # noqa: T201
         arguments.to.write_text(page(found), "utf-8")
+    arguments.to.write_text(page(found, left), "utf-8")
     return 1 if arguments.fault == "*" and too_few(found) else 0
 
 
