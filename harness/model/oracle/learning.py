@@ -102,7 +102,8 @@ def _issued(
     unsticky = rules.pool.view(exchange.begin, exchange.end).maybe_unsticky
     if exchange.backend and not shared and not unsticky:
         binding.settle(exchange.backend, exchange, kept, frozenset())
-        binding.proper = rules.proper(None, exchange, exchange.backend) if not kept else None
+        left = frozenset(name for each in instead_of if each.bound for name in (*each.former, *each.homes))
+        binding.proper = rules.proper(None, exchange, exchange.backend, left - {exchange.backend}) if not kept else None
         binding.absent = rules.absent(exchange)
     else:
         binding.free |= unsticky
@@ -141,7 +142,7 @@ def _used(binding: Binding, exchange: Exchange, alone: Allowed, allowed: Allowed
         kept = rules.kept(binding, exchange, exchange.backend, replaced=replaced)
         binding.settle(exchange.backend, exchange, kept, rules.lost(binding, exchange))
         before = None if ended else binding.proper
-        binding.proper = before if kept else rules.proper(before, exchange, exchange.backend)
+        binding.proper = before if kept else rules.proper(before, exchange, exchange.backend, binding.former)
         binding.absent = rules.absent(exchange)
     else:
         binding.free |= fresh or not binding.granted

@@ -254,11 +254,16 @@ class Rules:
             return ""
         return name
 
-    def proper(self, before: tuple[str, float] | None, exchange: Exchange, answered: str) -> tuple[str, float] | None:
-        """Where the key belongs as long as the pool is whole, after this answer."""
+    def proper(
+        self, before: tuple[str, float] | None, exchange: Exchange, answered: str, left: frozenset[str] = frozenset()
+    ) -> tuple[str, float] | None:
+        """Where the key belongs as long as the pool is whole, after this answer.
+
+        Of who had left a backend that was a member no more then, nobody says whether that stays its home.
+        """
         now = self.pool.view(exchange.begin, exchange.end)
         if _whole(now) and not now.maybe_unsticky:
-            return answered, exchange.begin
+            return None if left & now.maybe_out else (answered, exchange.begin)
         return before
 
     def absent(self, exchange: Exchange) -> frozenset[str]:

@@ -59,6 +59,22 @@ def test_going_home_is_wrong_right_or_a_duty(pinned: Tale) -> None:
         assert kinds(away.judge(contract(recovered=undecided))) == []
 
 
+def test_nobody_says_where_home_is_once_the_first_one_was_removed(pinned: Tale) -> None:
+    pinned.do(2.0, "kill", "a")
+    pinned.ask(3.0, "k", "b")
+    pinned.do(4.0, "remove", "a")
+    pinned.ask(5.0, "k", "b")
+    pinned.do(6.0, "kill", "b")
+    pinned.ask(7.0, "k", "c")
+    pinned.do(8.0, "revive", "b")
+    stays, goes = pinned, Tale()
+    goes.records, goes._ids = list(pinned.records), itertools.count(50)
+    stays.ask(9.0, "k", "c")
+    goes.ask(9.0, "k", "b")
+    for each in (stays, goes):
+        assert kinds(each.judge(contract(recovered="return"))) == []
+
+
 def test_home_is_only_who_is_well_again(tale: Tale) -> None:
     tale.do(0.0, "health", "c", value=503)
     tale.ask(1.0, None, "a", sets="k")
