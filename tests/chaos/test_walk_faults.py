@@ -19,7 +19,7 @@ from limpet.harness.engine.plan import Job, requirements_of
 from limpet.harness.engine.runner import Runner
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.verdict import Result, Verdict
-from limpet.harness.selftest.faults import Fault, faults
+from limpet.harness.selftest.faults import FAULTY, Fault, faults
 from limpet.harness.selftest.trials import ENTRY
 from limpet.harness.targets.load import LoadedTarget, load
 from limpet.harness.targets.override import Override
@@ -27,10 +27,12 @@ from limpet.harness.targets.override import Override
 MOST_STEPS = 12
 DEALT = 4
 """A seed whose walks bring a newcomer upon a drain with strangers after it; not every seed's do."""
+RARE = Path(__file__).parent / "faulty"
+"""Faults that a run of six walks comes upon so seldom that the selftest would deal for minutes."""
 WALKS = sorted((Path(__file__).parent / "walks").glob("*.toml"))
 FAULTS = {
     each.name: each
-    for each in faults()
+    for each in faults((FAULTY, RARE))
     # What a single event shows as well needs no file here: another row looks at it more closely.
     if RANDOM_WALK in each.caught_by and all(glob.startswith("chaos.") for glob in each.caught_by)
 }

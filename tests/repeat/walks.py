@@ -29,7 +29,7 @@ from limpet.harness.engine.plan import Job, requirements_of
 from limpet.harness.engine.runner import Runner
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.verdict import Result, Verdict
-from limpet.harness.selftest.faults import Fault, faults
+from limpet.harness.selftest.faults import FAULTY, Fault, faults
 from limpet.harness.selftest.trials import ENTRY
 from limpet.harness.targets.load import LoadedTarget, load
 from limpet.harness.targets.override import Override
@@ -130,7 +130,7 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "walks.md", help="where the page goes")
     arguments = parser.parse_args()
     begin, found = time.monotonic(), []
-    for fault in faults():
+    for fault in faults((FAULTY, ROOT / "tests" / "chaos" / "faulty")):
         # What a single event shows as well needs no walk: another row looks at it more closely.
         several = RANDOM_WALK in fault.caught_by and all(glob.startswith("chaos.") for glob in fault.caught_by)
         if not several or not fnmatchcase(fault.name, arguments.fault):
