@@ -138,6 +138,19 @@ def rebalanced(
     scenario.decide_together(groups[-1][2], visible)
 
 
+def require_others(scenario: Scenario, backend: str, strangers: int) -> None:
+    """Says what is the matter where this many strangers meet that backend too: others are out of use.
+
+    That is an affair of health. Whoever meets one backend again and again is not pinned to it then.
+
+    Raises:
+        Inconclusive: all of them met it.
+    """
+    met = {scenario.client().visit().backend for _ in range(strangers)} - {""}
+    if met <= {backend}:
+        raise Inconclusive(f"{strangers} strangers met {backend} too, all of them: nobody is balanced")
+
+
 def spread_as_declared(
     scenario: Scenario,
     counts: Mapping[str, int],

@@ -13,6 +13,7 @@ from limpet import (
     behaviour,
     largest_share,
     rebalanced,
+    require_others,
     small_group,
 )
 from limpet.harness.model.contract.stated import must
@@ -60,9 +61,7 @@ def test_no_cookie(s: Scenario) -> None:
     result = never_leaves(again, max(0, len(seen) - 1), share, ALPHA)
     s.certain(result.text)
     if result.rejected:
-        met = {s.client().visit().backend for _ in range(visits)} - {""}
-        if met <= {seen[0].backend}:  # others seem to be out of use: an affair of health, and no stickiness
-            raise Inconclusive(f"{visits} strangers met {seen[0].backend} too, all of them: nobody is balanced")
+        require_others(s, seen[0].backend, visits)
         text = f"a user without cookies met {seen[0].backend} again and again: {result.text}"
         s.broken(Kind.STICKY_UNASKED, text, seen[-1])
     elif not result.able:

@@ -15,6 +15,7 @@ from limpet import (
     Scenario,
     behaviour,
     rebalanced,
+    require_others,
     small_group,
 )
 from limpet.harness.model.contract.keys import UrlKey
@@ -140,6 +141,7 @@ def _empty(s: Scenario, key: UrlKey) -> None:
         raise Observed(f"{again + 1} of {len(seen)} requests with an empty id met one backend")
     s.certain(result.text)
     if result.rejected:
+        require_others(s, seen[0].backend, STRANGERS)
         s.broken(Kind.STICKY_UNASKED, f"an empty id led to {seen[0].backend} again and again: {result.text}", seen[-1])
     elif not result.able:
         raise Inconclusive(f"only {len(seen)} requests were answered, too few to exclude luck")
@@ -180,6 +182,7 @@ def _invented(s: Scenario) -> None:
             result = never_leaves(again, len(seen) - 1, max(weights) / sum(weights), ALPHA)
             s.certain(result.text)
             if result.rejected:
+                require_others(s, seen[0].backend, STRANGERS)
                 s.broken(Kind.STICKY_UNASKED, f"an invented id was pinned: {result.text}", seen[-1])
             elif result.able:
                 s.decide_together(len(seen), result.visible)

@@ -18,6 +18,7 @@ from limpet.harness.engine.lab import Lab
 from limpet.harness.engine.outcome import Inconclusive, NotCheckable
 from limpet.harness.engine.plan import Job
 from limpet.harness.engine.runner import Runner
+from limpet.harness.engine.samples import require_others
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.errors import SetupFault
 from limpet.harness.model.history import Arrived, Control, Received, Sent, read
@@ -112,6 +113,19 @@ def test_a_crowd_excuses_lateness_where_nothing_else_shows_what_the_machine_does
     (found,) = judged(tmp_path, replace(this, **facts))
     assert found.verdict is verdict
     assert ("99 processes" in found.reason) == (verdict is Verdict.INCONCLUSIVE)
+
+
+def test_meeting_one_backend_again_shows_no_pin_where_all_others_are_out(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        user = s.pinned("b1")
+        user.visit()
+        require_others(s, "b1", 12)
+        for name in ("b2", "b3"):
+            s.system.kill(name)
+        with pytest.raises(Inconclusive, match="12 strangers met b1 too"):
+            require_others(s, "b1", 12)
+
+    assert one(tmp_path, test).verdict is Verdict.HELD
 
 
 def test_a_scenario_that_decides_nothing_is_never_held(tmp_path: Path) -> None:
