@@ -87,20 +87,23 @@ class Dealer:
     loaded: LoadedTarget
     rng: random.Random
     _users: int = USERS
-    _in_trouble: dict[str, int] = field(default_factory=dict)
-    """How many members are ``down`` and ``drained`` at this point of the walk, as far as is known."""
     _met: set[tuple[Word, ...]] = field(default_factory=set)
     """Pairs and threes of events that came upon each other already."""
+    _pool: _Pool = field(init=False)
+    """What is known at this point of the walk."""
+
+    def __post_init__(self) -> None:
+        self._pool = self._whole_pool()
 
     def walk(self) -> tuple[Step, ...]:
         """One walk. The same sequence of calls gives the same walks, whatever the machine."""
         self._users = USERS
-        self._in_trouble = dict.fromkeys(("down", "drained"), 0)
+        self._pool = self._whole_pool()
         steps = [Step("visit", users=tuple(range(1, USERS + 1)), strangers=self.rng.randrange(3))]
         able = [word for word in self._words() if not unfit(_sample(word), self.loaded)]
         for word in self._best_deal(able):
             steps.append(self._event(word))
-            self._note(word)
+            self._pool.take(word)
             steps += self._visits()
         return tuple(steps)
 
@@ -113,8 +116,7 @@ class Dealer:
 
     def _deal(self, deck: list[Word]) -> list[Word]:
         """Some order of events in which each has sense at its moment."""
-        backends = self.loaded.target.backends
-        pool = _Pool(members=len(backends.member) or len(backends.weights) or backends.count)
+        pool = self._whole_pool()
         found: list[Word] = []
         while len(found) < EVENTS:
             sensible = [word for word in deck if pool.sensible(word)]
@@ -125,6 +127,10 @@ class Dealer:
             pool.take(word)
             found.append(word)
         return found
+
+    def _whole_pool(self) -> _Pool:
+        backends = self.loaded.target.backends
+        return _Pool(members=len(backends.member) or len(backends.weights) or backends.count)
 
     def _words(self) -> list[Word]:
         words = [*_USUAL]
@@ -141,13 +147,13 @@ class Dealer:
             if unfit(Step(how), self.loaded):
                 how = word
             meanwhile = tuple(sorted(self._some(0.4))) if how == word and self.rng.random() < 0.7 else ()
-            return Step(how, backend=self._where(one, *_AFTER[word]), users=meanwhile)
+            return Step(how, backend=self._where(one, word), users=meanwhile)
         if word in ("revive", "undrain"):
             return Step(word, backend={"revive": "down", "undrain": "drained"}[word])
         if word in ("drain", "remove"):
-            return Step(word, backend=self._where(one, *_AFTER[word]))
+            return Step(word, backend=self._where(one, word))
         if word == "weight":
-            return Step(word, backend=self._where(one, *_AFTER[word]), weight=self.rng.choice((1, 2, 3)))
+            return Step(word, backend=self._where(one, word), weight=self.rng.choice((1, 2, 3)))
         if word == "clock":
             return Step(word, lifetimes=self.rng.choice(_LAPSES))
         return Step(word)
@@ -174,15 +180,9 @@ class Dealer:
         self.rng.shuffle(found)
         return found
 
-    def _note(self, word: Word) -> None:
-        """Who is in trouble now; which member it was shows when the walk is played."""
-        for name, begins, ends in (("down", "kill", "revive"), ("drained", "drain", "undrain")):
-            change = {begins: 1, ends: -1}.get(word, 0)
-            self._in_trouble[name] = max(0, self._in_trouble[name] + change)
-
-    def _where(self, user: int, *troubles: str) -> str:
+    def _where(self, user: int, word: Word) -> str:
         draw: Callable[[], float] = self.rng.random
-        met = [name for name in troubles if self._in_trouble[name]]
+        met = [name for name in _AFTER.get(word, ()) if {"down": self._pool.down, "drained": self._pool.drained}[name]]
         if met and draw() < _TWICE:
             return self.rng.choice(met)
         if draw() < 0.65:
@@ -191,7 +191,7 @@ class Dealer:
 
 
 _AFTER: dict[Word, tuple[str, ...]] = {
-    "kill": ("drained",), "drain": (), "remove": ("down", "drained"), "weight": ("down", "drained"),
+    "kill": ("drained",), "remove": ("down", "drained"), "weight": ("down", "drained"),
 }  # fmt: skip
 """With whom something is wrong already when it happens to them: the dead are taken out of the list, the drained die."""
 _TWICE = 0.4
