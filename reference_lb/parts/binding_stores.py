@@ -11,6 +11,8 @@ from limpet.reference_lb.parts.records import Binding
 class NoStore:
     """Remembers nothing."""
 
+    carried = False
+
     def find(self, key: str) -> Binding | None:
         """Nothing."""
         return None

@@ -11,6 +11,8 @@ from limpet.reference_lb.parts.records import Binding
 class CookieStore(NoStore):
     """Finds a binding by decrypting the key, and issues it by encrypting."""
 
+    carried = True
+
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
         self._configured = ring.keys

@@ -64,6 +64,8 @@ class ClientAddressAround:
 class StoreAround:
     """As `inner`."""
 
+    carried = False  # a variant may record what `inner` does not
+
     def __init__(self, inner: BindingStore) -> None:
         self.inner = inner
 

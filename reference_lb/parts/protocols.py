@@ -61,7 +61,15 @@ class Memory(NamedTuple):
 
 
 class BindingStore(Protocol):
-    """Key → binding. The table modes keep it here; the cookie mode keeps it in the client's cookie."""
+    """Key → binding. The table modes keep it here; the cookie mode keeps it in the client's cookie.
+
+    Attributes:
+        carried: nothing is recorded here, all of a binding is in what the client carries. False says nothing.
+    """
+
+    @property
+    def carried(self) -> bool:
+        """See above."""
 
     def find(self, key: str) -> Binding | None:
         """The binding under this key, live or not; None when the key means nothing."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from limpet.reference_lb.parts.protocols import BadKey, Parts, Unhealthy
 from limpet.reference_lb.parts.records import (
     Binding,
+    Issued,
     Member,
     Refusal,
     RequestHead,
@@ -139,7 +140,7 @@ class PinningRouter:
 
     def used(self, parts: Parts, request: RequestHead, route: Route) -> None:
         """Renew the table's entry, if it still leads where this request went."""
-        if route.key is None or route.binding is None or not parts.switch.enabled:
+        if parts.binding_store.carried or route.key is None or route.binding is None or not parts.switch.enabled:
             return
         current = parts.binding_store.find(route.key)
         if current is not None and current.backend == route.binding.backend:
@@ -149,13 +150,15 @@ class PinningRouter:
         """Renew, learn, and issue."""
         if route.member is None or not parts.switch.enabled:
             return ()
-        now = parts.clock.now()
-        self._learn(parts, request, route.member, response, now)
+        issued = parts.key_reader.issued(response)
+        if issued:
+            self._learn(parts, request, route.member, issued)
         if route.binding is None:
             return ()
         if not parts.cookie_writer.due(request, route):
             self.used(parts, request, route)
             return ()
+        now = parts.clock.now()
         binding = parts.lifetime.renewed(route.binding, now)
         value = parts.binding_store.token(binding)
         if value is None:
@@ -163,8 +166,9 @@ class PinningRouter:
             return ()
         return parts.cookie_writer.cookies(request, route, value, parts.lifetime.anchor(binding), now)
 
-    def _learn(self, parts: Parts, request: RequestHead, member: Member, response: ResponseHead, now: float) -> None:
-        for issued in parts.key_reader.issued(response):
+    def _learn(self, parts: Parts, request: RequestHead, member: Member, found: Sequence[Issued]) -> None:
+        now = parts.clock.now()
+        for issued in found:
             if issued.ended:
                 for key in parts.key_reader.read(request):
                     parts.binding_store.drop(key)
