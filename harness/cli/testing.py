@@ -183,6 +183,7 @@ def judge_for(options: Options, told: Sequence[Handler], *, suites: Sequence[Pat
         "--capture=no",
         "--noconftest",
         "-pno:cacheprovider",
+        "-pno:unraisableexception",  # it collects garbage five times in the end: seconds, with thousands of results
         "-plimpet.harness.plugin",
     ]
     with _own_environment(), terminated_as_interrupted():

@@ -156,7 +156,9 @@ class Runner(Ledger):
             shared = Shared(self._lab, sum(not job.behaviour.own_deployment for job in group))
             real = not target.control.advance_clock
             for job in group:
-                priority = 1 if real and job.behaviour.waits else 2
+                # Whoever loses a datagram misses its answer for all of a client's patience, again and again.
+                long = (real and job.behaviour.waits) or target.backends.protocol == "udp"
+                priority = 1 if long else 2
                 if job.behaviour.own_deployment:
                     lanes.append(Lane([job], self._lab, self._run, self._tell, priority, spares))
                 else:
