@@ -50,6 +50,11 @@ def fill(text: str, values: Mapping[str, str], *, where: str, pattern: bool = Fa
     return _PLACEHOLDER.sub(one, text)
 
 
+def fill_known(text: str, values: Mapping[str, str]) -> str:
+    """``text`` with the placeholders replaced that have a value here; the others are left as they are written."""
+    return _PLACEHOLDER.sub(lambda match: f"{{{match[1]}}}" if match[1] else values.get(match[2], match[0]), text)
+
+
 def used(text: str) -> Iterator[str]:
     """The placeholders in a text."""
     return (match[2] for match in _PLACEHOLDER.finditer(text) if match[2])
