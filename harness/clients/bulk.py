@@ -110,7 +110,7 @@ class _Run:
         """One connection of a visit: as many of its requests as the connection carries, at least one."""
         identity, begun = connection_id(), time.monotonic()
         try:
-            connection = await self._connect(visit, identity)
+            connection = await self._connect(visit, identity, begun)
         except OSError as err:
             visit.begin(begun, identity, visit.plan.way.foresee(visit.plan.source))
             visit.fail(*blame(err))
@@ -123,7 +123,7 @@ class _Run:
             self.active.discard(connection)
             connection.abort()
 
-    async def _connect(self, visit: Visit, identity: str) -> Connection:
+    async def _connect(self, visit: Visit, identity: str, begun: float) -> Connection:
         loop = asyncio.get_running_loop()
         source, way = visit.plan.source, visit.plan.way
         sock, address = bound_socket(socket.socket, self.endpoint, source, way=way)
@@ -140,7 +140,7 @@ class _Run:
                 tls = self.endpoint.scheme == "https"
                 seen = way.seen(local, "tcp")
                 _, connection = await loop.create_connection(
-                    lambda: Connection(visit, identity, seen, self.timeout),
+                    lambda: Connection(visit, identity, seen, self.timeout, begun),
                     sock=sock,
                     ssl=tls_context(self.endpoint) if tls else None,
                     server_hostname=self.endpoint.tls_name if tls else None,

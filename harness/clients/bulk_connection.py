@@ -21,14 +21,15 @@ _CODING = re.compile(rb"(\r\ntransfer-encoding:[^\r\n]*?)[ \t]+(?=\r\n)", re.IGN
 class Connection(asyncio.Protocol):
     """Carries a visit's requests, one at a time, until the visit or the connection ends.
 
-    ``closed`` is done when the connection is.
+    ``closed`` is done when the connection is. ``begun`` is when it was begun to be opened.
     """
 
-    def __init__(self, visit: Visit, identity: str, seen: Seen, timeout: float) -> None:
+    def __init__(self, visit: Visit, identity: str, seen: Seen, timeout: float, begun: float) -> None:
         self.visit = visit
         self.id = identity
         self.seen = seen
         self.timeout = timeout
+        self.begun = begun
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -55,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._requests += 1
         now = time.monotonic()
         self._deadline = now + self.timeout
-        self._transport.write(self.visit.begin(now, self.id, self.seen))
+        self._transport.write(self.visit.begin(self.begun if self._requests == 1 else now, self.id, self.seen))
 
     def check(self, now: float) -> None:
         """End the exchange when it is overdue for the second time in a row."""

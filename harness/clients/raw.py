@@ -128,12 +128,12 @@ class RawConnection:
         """
         identity = id or self._recorder.request_id()
         begun = time.monotonic()
-        connected = self.open()
+        self.open()
         lines = [*head_lines, f"{REQUEST_HEADER}: {identity}".encode()]
         method, _, target = lines[0].decode("latin-1").partition(" ")
         sent = Sent(
             id=identity,
-            t=time.monotonic() if connected else begun,
+            t=begun,
             client=client,
             connection=self.id,
             source=self.seen.address,

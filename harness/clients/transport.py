@@ -84,7 +84,7 @@ class Wire:
                 raise
         sock.deadline = self.deadline
         self.requests += 1
-        self.on_sent(self, time.monotonic())
+        self.on_sent(self, begun)
         head = "".join([f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in lines), "\r\n"])
         try:
             if body is None or isinstance(body, bytes):

@@ -18,7 +18,8 @@ Header = tuple[str, str]
 class Sent(msgspec.Struct, frozen=True, tag="sent", omit_defaults=True):
     """A client sent a request (layer 7) or a line of the echo protocol (layer 4).
 
-    The first line on a connection counts as sent when the connection was begun: there a balancer of layer 4 decides.
+    The first request or line on a connection counts as sent when the connection was begun. There a balancer of layer 4
+    decides, and one of layer 7 may still close what it accepted just before it changed.
     ``source`` and ``port`` are what the balancer sees of it: behind NAT the gateway's, "" and 0 where nobody knows.
     ``bound`` is the address that the client itself had, "" where that is what the balancer sees. ``carried`` is the
     client's address that the PROXY header of its connection told, "" where that was its own.

@@ -3,10 +3,12 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 
 import pytest
 from limpet_client_servers import always, answer, once
 
+from limpet.harness.clients import bulk
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.bulk import BulkPlan, run_bulk
 from limpet.harness.clients.bulk_plan import BATCH
@@ -47,6 +49,20 @@ def test_many_clients_carry_their_own_cookie(serve, memory, keep):
     assert sent[one.id].t == one.t_sent <= one.t_received == received[one.id].t
     wire = next(lines for _, lines in server.seen if f"Limpet-Request: {one.id}" in lines)
     assert wire[1:] == [f"{name}: {value}" for name, value in sent[one.id].headers]
+
+
+def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
+    server, opened = serve(always(answer())), []
+    real = bulk.local_name
+
+    def noting(sock):
+        opened.append(time.monotonic())
+        return real(sock)
+
+    monkeypatch.setattr(bulk, "local_name", noting)
+    run_bulk(server.endpoint, memory, [BulkPlan("c1", requests=2, keep=True)], connections=1, timeout=5, seed=1)
+    first, second = memory.sent
+    assert first.t < opened[0] < second.t and len(opened) == 1
 
 
 def test_order_is_drawn_from_the_seed_and_batches_are_used(serve):

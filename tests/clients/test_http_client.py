@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from limpet_client_servers import always, answer, once
 
+from limpet.harness.clients import transport
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.concurrent import together
 from limpet.harness.clients.http import HttpClient
@@ -92,6 +93,21 @@ def test_connection_ids_follow_the_tcp_connections(serve, memory):
     assert [number for number, _ in server.seen] == [0, 0, 1, 1, 2]
     with client(server, memory, keep=False) as ben:
         assert len({ben.get("/").connection for _ in range(3)}) == 3
+
+
+def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
+    server, opened = serve(always(answer())), []
+    real = transport.open_stream
+
+    def noting(*args, **more):
+        sock = real(*args, **more)
+        opened.append(time.monotonic())
+        return sock
+
+    monkeypatch.setattr(transport, "open_stream", noting)
+    with client(server, memory) as ann:
+        first, second = ann.get("/"), ann.get("/")
+    assert first.sent.t < opened[0] < second.sent.t and len(opened) == 1
 
 
 def test_idle_close_is_a_new_connection_not_an_error(serve, memory):

@@ -3,12 +3,14 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from limpet_client_servers import always, answer
 
+from limpet.harness.clients import raw as raw_client
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.raw import RawConnection
 from limpet.harness.clients.wire import Malformed, ResponseParser
@@ -26,6 +28,21 @@ def test_exact_bytes(serve, memory):
     ]  # fmt: skip
     assert [f"{k}: {v}" for k, v in got.sent.headers] == server.seen[0][1][1:]
     assert (got.sent.method, got.sent.path, got.sent.source) == ("GET", "/a", "127.131.0.3")
+
+
+def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
+    server, opened = serve(always(answer())), []
+    real = raw_client.open_stream
+
+    def noting(*args, **more):
+        sock = real(*args, **more)
+        opened.append(time.monotonic())
+        return sock
+
+    monkeypatch.setattr(raw_client, "open_stream", noting)
+    with RawConnection(server.endpoint, memory, timeout=5) as raw:
+        first, second = raw.request("ann", "GET", "/"), raw.request("ann", "GET", "/")
+    assert first.sent.t < opened[0] < second.sent.t and len(opened) == 1
 
 
 def test_two_clients_on_one_connection_and_pipelining(serve, memory):
