@@ -8,10 +8,10 @@ import time
 import pytest
 from limpet_client_servers import always, answer, once
 
-from limpet.harness.clients import bulk
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.bulk import BulkPlan, run_bulk
 from limpet.harness.clients.bulk_plan import BATCH
+from limpet.harness.clients.sockets import local_name
 from limpet.harness.model.errors import HarnessFault, SetupFault
 
 
@@ -53,13 +53,12 @@ def test_many_clients_carry_their_own_cookie(serve, memory, keep):
 
 def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
     server, opened = serve(always(answer())), []
-    real = bulk.local_name
 
     def noting(sock):
         opened.append(time.monotonic())
-        return real(sock)
+        return local_name(sock)
 
-    monkeypatch.setattr(bulk, "local_name", noting)
+    monkeypatch.setattr("limpet.harness.clients.bulk.local_name", noting)
     run_bulk(server.endpoint, memory, [BulkPlan("c1", requests=2, keep=True)], connections=1, timeout=5, seed=1)
     first, second = memory.sent
     assert first.t < opened[0] < second.t and len(opened) == 1

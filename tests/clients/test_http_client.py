@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 from limpet_client_servers import always, answer, once
 
-from limpet.harness.clients import transport
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.concurrent import together
 from limpet.harness.clients.http import HttpClient
+from limpet.harness.clients.sockets import open_stream
 from limpet.harness.model.errors import HarnessFault, SetupFault
 
 
@@ -97,14 +97,13 @@ def test_connection_ids_follow_the_tcp_connections(serve, memory):
 
 def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
     server, opened = serve(always(answer())), []
-    real = transport.open_stream
 
     def noting(*args, **more):
-        sock = real(*args, **more)
+        sock = open_stream(*args, **more)
         opened.append(time.monotonic())
         return sock
 
-    monkeypatch.setattr(transport, "open_stream", noting)
+    monkeypatch.setattr("limpet.harness.clients.transport.open_stream", noting)
     with client(server, memory) as ann:
         first, second = ann.get("/"), ann.get("/")
     assert first.sent.t < opened[0] < second.sent.t and len(opened) == 1

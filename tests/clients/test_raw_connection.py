@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limpet_client_servers import always, answer
 
-from limpet.harness.clients import raw as raw_client
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.raw import RawConnection
+from limpet.harness.clients.sockets import open_stream
 from limpet.harness.clients.wire import Malformed, ResponseParser
 from limpet.harness.model.errors import HarnessFault
 
@@ -32,14 +32,13 @@ def test_exact_bytes(serve, memory):
 
 def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
     server, opened = serve(always(answer())), []
-    real = raw_client.open_stream
 
     def noting(*args, **more):
-        sock = real(*args, **more)
+        sock = open_stream(*args, **more)
         opened.append(time.monotonic())
         return sock
 
-    monkeypatch.setattr(raw_client, "open_stream", noting)
+    monkeypatch.setattr("limpet.harness.clients.raw.open_stream", noting)
     with RawConnection(server.endpoint, memory, timeout=5) as raw:
         first, second = raw.request("ann", "GET", "/"), raw.request("ann", "GET", "/")
     assert first.sent.t < opened[0] < second.sent.t and len(opened) == 1
