@@ -25,6 +25,9 @@ from limpet.harness.model.oracle.pool import Pool
 from limpet.harness.model.oracle.rules import Allowed, Rules
 from limpet.harness.model.violation import Kind, Violation
 
+_CONNECTING = 0.1
+"""Seconds in which a connection is opened and a request goes out on it, on a machine that has other things to do."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -189,7 +192,8 @@ class _Sweep:
 
     def _meets_the_dead(self, exchange: Exchange, dead: int) -> bool:
         """Whether this failure may be the balancer's way to learn that a backend is (still) dead."""
-        recent = [t for t in self._met if exchange.begin - self._retried < t]
+        decided = min(exchange.end, exchange.begin + _CONNECTING)
+        recent = [t for t in self._met if decided - self._retried < t]
         if self._retried and len(recent) >= dead:
             return False
         self._met.append(exchange.end)

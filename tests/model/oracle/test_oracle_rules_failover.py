@@ -21,6 +21,15 @@ def test_after_a_failover_it_is_one_new_backend(pinned: Tale) -> None:
     assert kinds(pinned.judge(contract(unhealthy=None))) == []
 
 
+def test_who_asks_no_backend_how_it_is_may_meet_a_dead_one_again_when_its_time_is_over(pinned: Tale) -> None:
+    pinned.do(2.0, "kill", "a")
+    for t in (3.0, 3.5, 4.05, 4.6):  # the third one's connection was begun a little before it was sent
+        pinned.ask(t, "k", "", status=502)
+    verdicts = pinned.judge(contract(in_request="may-fail"), notices_health=False, retried=1.0)
+    assert [each.request for each in verdicts.violations] == ["r4", "r6"]
+    assert set(kinds(verdicts)) == {Kind.NO_FAILOVER}
+
+
 def test_an_old_value_that_was_replaced_may_go_on_saying_what_it_said(pinned: Tale) -> None:
     pinned.do(2.0, "kill", "a")
     pinned.ask(3.0, "k", "b", sets="m")
