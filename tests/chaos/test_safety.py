@@ -326,7 +326,7 @@ def test_a_pool_that_could_not_be_restored_is_said_and_owed(tmp_path: Path, bala
         for _ in range(2):  # a second look does not take it for healed
             with pytest.raises(SetupFault, match="members are not one, two") as caught:
                 deployment.heal()
-            assert f"By hand: sh -c test ! -e {tmp_path}/broken" in str(caught.value)
+            assert f"By hand: sh -c 'test ! -e {tmp_path}/broken'" in str(caught.value)
             assert list(folder().glob("*.json"))
         (tmp_path / "broken").unlink()
         deployment.heal()
