@@ -92,9 +92,6 @@ class Dealer:
     _pool: _Pool = field(init=False)
     """What is known at this point of the walk."""
 
-    def __post_init__(self) -> None:
-        self._pool = self._whole_pool()
-
     def walk(self) -> tuple[Step, ...]:
         """One walk. The same sequence of calls gives the same walks, whatever the machine."""
         self._users = USERS
@@ -182,7 +179,7 @@ class Dealer:
 
     def _where(self, user: int, word: Word) -> str:
         draw: Callable[[], float] = self.rng.random
-        met = [name for name in _AFTER.get(word, ()) if {"down": self._pool.down, "drained": self._pool.drained}[name]]
+        met = [name for name in _AFTER.get(word, ()) if getattr(self._pool, name)]
         if met and draw() < _TWICE:
             return self.rng.choice(met)
         if draw() < 0.65:
