@@ -61,15 +61,11 @@ class Memory(NamedTuple):
 
 
 class BindingStore(Protocol):
-    """Key → binding. The table modes keep it here; the cookie mode keeps it in the client's cookie.
-
-    Attributes:
-        carried: nothing is recorded here, all of a binding is in what the client carries. False says nothing.
-    """
+    """Key → binding. The table modes keep it here; the cookie mode keeps it in the client's cookie."""
 
     @property
     def carried(self) -> bool:
-        """See above."""
+        """Whether clients carry all of a binding and no use need be recorded here; False where that is not sure."""
 
     def find(self, key: str) -> Binding | None:
         """The binding under this key, live or not; None when the key means nothing."""
