@@ -12,3 +12,4 @@ sys.modules["limpet_client_servers"] = _module
 _spec.loader.exec_module(_module)
 
 closed_port, memory, serve = _module.closed_port, _module.memory, _module.serve
+note_returns = _module.note_returns

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -169,3 +171,23 @@ def closed_port() -> int:
     """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def note_returns(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[float]]:
+    """Begins to note when this function returns: ``package.module.function``, as that module calls it."""
+
+    def begin(place: str) -> list[float]:
+        module, _, name = place.rpartition(".")
+        real = getattr(importlib.import_module(module), name)
+        returned: list[float] = []
+
+        def noting(*args: object, **more: object) -> object:
+            found = real(*args, **more)
+            returned.append(time.monotonic())
+            return found
+
+        monkeypatch.setattr(place, noting)
+        return returned
+
+    return begin

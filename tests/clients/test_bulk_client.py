@@ -3,7 +3,6 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-import time
 
 import pytest
 from limpet_client_servers import always, answer, once
@@ -11,7 +10,6 @@ from limpet_client_servers import always, answer, once
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.bulk import BulkPlan, run_bulk
 from limpet.harness.clients.bulk_plan import BATCH
-from limpet.harness.clients.sockets import local_name
 from limpet.harness.model.errors import HarnessFault, SetupFault
 
 
@@ -51,14 +49,8 @@ def test_many_clients_carry_their_own_cookie(serve, memory, keep):
     assert wire[1:] == [f"{name}: {value}" for name, value in sent[one.id].headers]
 
 
-def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
-    server, opened = serve(always(answer())), []
-
-    def noting(sock):
-        opened.append(time.monotonic())
-        return local_name(sock)
-
-    monkeypatch.setattr("limpet.harness.clients.bulk.local_name", noting)
+def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, note_returns):
+    server, opened = serve(always(answer())), note_returns("limpet.harness.clients.bulk.local_name")
     run_bulk(server.endpoint, memory, [BulkPlan("c1", requests=2, keep=True)], connections=1, timeout=5, seed=1)
     first, second = memory.sent
     assert first.t < opened[0] < second.t and len(opened) == 1

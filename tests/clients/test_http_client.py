@@ -12,7 +12,6 @@ from limpet_client_servers import always, answer, once
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.concurrent import together
 from limpet.harness.clients.http import HttpClient
-from limpet.harness.clients.sockets import open_stream
 from limpet.harness.model.errors import HarnessFault, SetupFault
 
 
@@ -95,15 +94,8 @@ def test_connection_ids_follow_the_tcp_connections(serve, memory):
         assert len({ben.get("/").connection for _ in range(3)}) == 3
 
 
-def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
-    server, opened = serve(always(answer())), []
-
-    def noting(*args, **more):
-        sock = open_stream(*args, **more)
-        opened.append(time.monotonic())
-        return sock
-
-    monkeypatch.setattr("limpet.harness.clients.transport.open_stream", noting)
+def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, note_returns):
+    server, opened = serve(always(answer())), note_returns("limpet.harness.clients.transport.open_stream")
     with client(server, memory) as ann:
         first, second = ann.get("/"), ann.get("/")
     assert first.sent.t < opened[0] < second.sent.t and len(opened) == 1

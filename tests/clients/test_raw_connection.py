@@ -3,7 +3,6 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-import time
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from limpet_client_servers import always, answer
 
 from limpet.harness.clients.base import Endpoint
 from limpet.harness.clients.raw import RawConnection
-from limpet.harness.clients.sockets import open_stream
 from limpet.harness.clients.wire import Malformed, ResponseParser
 from limpet.harness.model.errors import HarnessFault
 
@@ -30,15 +28,8 @@ def test_exact_bytes(serve, memory):
     assert (got.sent.method, got.sent.path, got.sent.source) == ("GET", "/a", "127.131.0.3")
 
 
-def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, monkeypatch):
-    server, opened = serve(always(answer())), []
-
-    def noting(*args, **more):
-        sock = open_stream(*args, **more)
-        opened.append(time.monotonic())
-        return sock
-
-    monkeypatch.setattr("limpet.harness.clients.raw.open_stream", noting)
+def test_the_first_request_counts_as_sent_when_its_connection_was_begun(serve, memory, note_returns):
+    server, opened = serve(always(answer())), note_returns("limpet.harness.clients.raw.open_stream")
     with RawConnection(server.endpoint, memory, timeout=5) as raw:
         first, second = raw.request("ann", "GET", "/"), raw.request("ann", "GET", "/")
     assert first.sent.t < opened[0] < second.sent.t and len(opened) == 1
