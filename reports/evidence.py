@@ -91,7 +91,8 @@ def cost(result: Result) -> str:
     """Requests, deciding requests, seconds waited and run, on one line."""
     seconds = f"{result.waited:.1f} s waited, {result.wall:.1f} s in all"
     most = f" of at most {result.budget}" if result.budget is not None else ""
-    return f"{result.requests}{most} requests, {result.decided} decisive; {seconds}"
+    looked = f" and {result.elsewhere} to find users of each backend" if result.elsewhere else ""
+    return f"{result.requests - result.elsewhere}{most} requests{looked}, {result.decided} decisive; {seconds}"
 
 
 def certainty(result: Result) -> str:

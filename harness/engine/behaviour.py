@@ -59,7 +59,8 @@ class Behaviour:
         waits: whether it waits for the affinity clock; such scenarios start first.
         weights: the weights of the deployment's backends, in order; or such a list for each variant that has its own.
         error_rate: the probability of a false accusation by one run of one variant; 0.0 where no luck is involved.
-        budget: how many requests one run of one variant sends at the most.
+        budget: how many requests one run of one variant sends at the most; who is placed elsewhere while a user of a
+            certain backend is looked for is not counted.
         sees: the smallest share of faulty answers that its samples show with a probability of `CONFIDENCE`; None where
             no such share can be said: it looks at a single fact, or judges nothing.
         certainty: what these three do not say, in words.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from limpet.harness.engine.outcome import Inconclusive, NotCheckable
 from limpet.harness.engine.recorder import HistoryRecorder
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.contract import Contract
-from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.errors import EndedFault, SetupFault
 from limpet.harness.model.verdict import Step
 from limpet.harness.targets.load import LoadedTarget
 
@@ -201,8 +200,6 @@ def try_to_start(scenario: Scenario, loaded: LoadedTarget) -> Start:
     """
     require_copies(scenario)
     deployment = scenario.system.copy(loaded)
-    launch = loaded.target.launch
-    patience = launch.ready_timeout if launch is not None else 0.0
     try:
         deployment.start()
         return Start(False, None, deployment.target.last_lines())
@@ -210,8 +207,8 @@ def try_to_start(scenario: Scenario, loaded: LoadedTarget) -> Start:
         code = deployment.target.exit_code()
         if code is None:
             raise  # it was never launched
-        if time.monotonic() - deployment.launched >= patience or code <= 0:
-            # Ended by limpet, which lost its patience: the balancer refused nothing.
+        if not isinstance(err, EndedFault) or code <= 0:
+            # Ended by limpet, which lost its patience, or by a signal: the balancer refused nothing.
             raise Inconclusive(err.reason) from err
         return Start(True, code, deployment.target.last_lines())
     finally:

@@ -6,7 +6,6 @@ back from the balancer, or else when the time has passed that the target says it
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -62,7 +61,6 @@ class Deployment(Mending):
         self._copies = 0
         self._target: RunningTarget | None = None
         self.disturbed = False
-        self.launched = math.inf
         """When its balancer was started, by CLOCK_MONOTONIC; infinite before."""
 
     @property
@@ -138,7 +136,6 @@ class Deployment(Mending):
             ipv6=self._ipv6,
         )
         self._first_members = tuple(members)
-        self.launched = time.monotonic()
         with self._ground.timeline.patience():
             self._target.start()
 

@@ -124,6 +124,7 @@ def _result(job: Job, scenario: Scenario, findings: Findings, begin: float, hist
         decided=findings.decided,
         smallest_visible=_smallest_visible(job, scenario, findings),
         requests=scenario.requests,
+        elsewhere=scenario.elsewhere,
         waited=scenario.waited,
         wall=time.monotonic() - begin,
         certainty="; ".join([*filter(None, [job.behaviour.certainty]), *scenario.certainties]),

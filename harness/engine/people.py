@@ -69,6 +69,7 @@ class People(ABC):
     _cast: str
     _timeline: Timeline
     sources: SourcePool
+    elsewhere: int
     _people: int
     _clients: list[Client]
 
@@ -153,6 +154,7 @@ class People(ABC):
             if client.backend and name in (None, client.backend):
                 return client
             client.close()
+            self.elsewhere += 1
         raise Inconclusive(f"no new session reached {name or 'any backend'} in {_DRAWS * self.n} tries")
 
     def pinned_to_each(self, count: int) -> dict[str, list[Client]]:
@@ -175,6 +177,7 @@ class People(ABC):
                     return found
             else:
                 client.close()
+                self.elsewhere += 1
         few = {name: len(group) for name, group in found.items()}
         raise Inconclusive(f"too few new sessions reached some backend within the budget: {few}")
 

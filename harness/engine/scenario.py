@@ -85,6 +85,7 @@ class Scenario(Places):
         )
         self._exclusive = exclusive
         self.begin = time.monotonic()
+        self.elsewhere = 0
         self._people = 0
         self._clients: list[Client] = []
         if exclusive:

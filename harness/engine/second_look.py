@@ -1,8 +1,9 @@
 """What could not be decided is looked at a second time, when all the rest is done.
 
 A run plays hundreds of scenarios side by side. Where the machine was too slow for one of them, the honest verdict is
-*inconclusive*, and what anybody would do then is to play that one by itself; so does the run. Nothing that was decided
-is ever played again: neither a *broken* nor a *held* can be washed away, and the result says what it was at first.
+*inconclusive*, and what anybody would do then is to play that one by itself; so does the run. The same where a check
+held on fewer decisive answers than it says it needs. Nothing else that was decided is ever played again, so that no
+*broken* can be washed away, and the result says what it was at first.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class SecondLook:
         result = event.result
         if self._begun:
             return ScenarioFinished(_told(result, self._first.pop(result.key, None)))
-        if result.verdict not in UNDECIDED or result.key not in self._beside or len(self._first) >= self._room:
+        undecided = result.verdict in UNDECIDED or result.falls_short
+        if not undecided or result.key not in self._beside or len(self._first) >= self._room:
             return event
         self._first[result.key] = result
         return None

@@ -61,6 +61,10 @@ class SetupFault(LimpetFault):
     exit_code = 3
 
 
+class EndedFault(SetupFault):
+    """The balancer ended by itself while it was being started: nobody had lost patience with it."""
+
+
 class TargetFault(LimpetFault):
     """The balancer under test did something that no contract can allow (exit 1)."""
 

@@ -116,8 +116,10 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``decided`` counts the requests and samples that could have shown a violation; ``requests`` all that were sent;
     ``waited`` and ``wall`` are seconds. What the check states of itself: ``error_rate``, the probability that it
-    accuses a right balancer; ``budget``, the most requests that it sends; ``sees``, the smallest share of faulty
-    answers that it finds with 95 %. ``smallest_visible`` is that share for what this run really decided, where it held.
+    accuses a right balancer; ``budget``, the most requests that it sends, but for ``elsewhere``: those that were placed
+    elsewhere while users of a certain backend were looked for, of which a balancer may lawfully want as many as it
+    likes; ``sees``, the smallest share of faulty answers that it finds with 95 %. ``smallest_visible`` is that share
+    for what this run really decided, where it held.
     None where nothing is stated or can be said. ``certainty`` is what those do not say, in words;
     ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none);
     ``packets`` likewise what passed the balancer's link of those whom the violations are about, in pcap format.
@@ -144,6 +146,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     decided: int = 0
     requests: int = 0
+    elsewhere: int = 0
     waited: float = 0.0
     wall: float = 0.0
     error_rate: float | None = None
@@ -162,6 +165,13 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def name(self) -> str:
         """``failover.modes[hang]``, or the behaviour alone where it has no variants."""
         return f"{self.behaviour}[{self.variant}]" if self.variant else self.behaviour
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether it held on less than its check says that it sees; never where time was waited for, which says so."""
+        if self.waited or self.sees is None or self.smallest_visible is None:
+            return False
+        return self.smallest_visible > self.sees
 
     @property
     def key(self) -> str:

@@ -130,7 +130,7 @@ def wait_ready(balancer: steps.Balancer, how: Launch, address: str) -> None:
         with netns.inside(balancer.namespace):
             seen = "" if died else _not_ready(balancer, how, address)
         if died:
-            raise steps.fault(balancer, "the balancer ended while starting", where=balancer.name)
+            raise steps.ended(balancer)
         if not seen:
             return
         if late:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from limpet.harness.model.errors import SetupFault
+from limpet.harness.model.errors import EndedFault, SetupFault
 from limpet.harness.processes import netns
 from limpet.harness.targets.answers import Answer, Unanswered, command_answer, http_answer, socket_answer
 from limpet.harness.targets.control import Step
@@ -83,9 +83,17 @@ def matches(balancer: Balancer, step: Step, values: Mapping[str, str], where: st
 
 def fault(balancer: Balancer, what: str, *, where: str) -> SetupFault:
     """A setup fault that carries the balancer's own last words."""
-    lines = balancer.last_lines().strip()
-    shown = "\n    ".join(lines.splitlines())
-    return SetupFault(what, where=where, do=f"The balancer's last output:\n    {shown}" if shown else "")
+    return SetupFault(what, where=where, do=_last_words(balancer))
+
+
+def ended(balancer: Balancer) -> EndedFault:
+    """The fault of a balancer that ended while it was being started, with its own last words."""
+    return EndedFault("the balancer ended while starting", where=balancer.name, do=_last_words(balancer))
+
+
+def _last_words(balancer: Balancer) -> str:
+    shown = "\n    ".join(balancer.last_lines().strip().splitlines())
+    return f"The balancer's last output:\n    {shown}" if shown else ""
 
 
 def _step(balancer: Balancer, step: Step, values: Mapping[str, str], where: str, written: int) -> None:

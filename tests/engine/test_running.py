@@ -242,6 +242,20 @@ def test_three_waits_of_two_seconds_are_waited_together(tmp_path: Path) -> None:
     assert wall < sum(each.waited for each in results)
 
 
+def test_who_was_placed_elsewhere_while_somebody_was_looked_for_is_told_apart(tmp_path: Path) -> None:
+    def test(s: Scenario) -> None:
+        users = [s.pinned(name) for name in reversed(s.names)]
+        users += [user for group in s.pinned_to_each(2).values() for user in group]
+        for user in users:
+            user.visit()
+        s.observe(f"{len(users)} users")
+
+    result = one(tmp_path, test)
+    assert result.observations == ("9 users",)
+    assert result.elsewhere > 0, "no rotation meets its members backwards"
+    assert result.requests - result.elsewhere == 18
+
+
 def test_many_share_one_deployment_although_there_is_one_slot(tmp_path: Path) -> None:
     """Who waits for another to start it must not hold the slot that the other one needs: this once was a deadlock."""
     loaded = load(TARGET)

@@ -43,6 +43,10 @@ def plays(folder: Path, name: str, first: Test, then: Test = decides) -> Test:
     return test
 
 
+def decides_little(s: Scenario) -> None:
+    s.pinned().visit()
+
+
 def undecided(_: Scenario) -> None:
     raise Inconclusive("too slow")
 
@@ -55,9 +59,9 @@ def breaks(s: Scenario) -> None:
     s.broken(Kind.MOVED, "moved", s.pinned().visit())
 
 
-def run(folder: Path, tests: dict[str, Test]) -> tuple[dict[str, Result], list[Event]]:
+def run(folder: Path, tests: dict[str, Test], sees: float | None = None) -> tuple[dict[str, Result], list[Event]]:
     jobs = [
-        Job(LOADED, Behaviour(name, test, 0.0, 99, touches="backends"), "", (REQUIREMENT,))  # type: ignore[arg-type]
+        Job(LOADED, Behaviour(name, test, 0.0, 99, touches="backends", sees=sees), "", (REQUIREMENT,))  # type: ignore[arg-type]
         for name, test in tests.items()
     ]
     events: list[Event] = []
@@ -102,6 +106,22 @@ def test_what_was_decided_is_never_played_again(tmp_path: Path) -> None:
     )
     assert results["own.bad"].verdict is Verdict.BROKEN
     assert (times(tmp_path, "bad"), times(tmp_path, "good")) == (1, 1)
+
+
+def test_what_held_on_less_than_it_says_it_needs_is_played_again_and_says_so(tmp_path: Path) -> None:
+    test = plays(tmp_path, "weak", decides_little)
+    results, _ = run(tmp_path, {"own.weak": test, "own.other": decides}, sees=0.7)
+    weak, other = results["own.weak"], results["own.other"]
+    assert (weak.verdict, other.verdict) == (Verdict.HELD, Verdict.HELD)
+    assert times(tmp_path, "weak") == 2
+    assert weak.at_first.startswith("held") and not weak.falls_short
+    assert other.at_first == "", "three decisive answers show what spoils 0.63 of all"
+
+
+def test_what_held_on_little_and_breaks_by_itself_is_broken(tmp_path: Path) -> None:
+    test = plays(tmp_path, "weak", decides_little, breaks)
+    results, _ = run(tmp_path, {"own.weak": test, "own.other": decides}, sees=0.7)
+    assert results["own.weak"].verdict is Verdict.BROKEN
 
 
 def test_what_ran_by_itself_is_not_played_again(tmp_path: Path) -> None:

@@ -38,6 +38,6 @@ def test_layer_4_rows(tmp_path: Path) -> None:
     observed = {key for key, verdict in found.items() if verdict is Verdict.OBSERVED}
     assert observed == {("aws-nlb-udp", "network.udp-idle[over]"), ("aws-nlb-udp", "network.source-port")}
     for each in results:
-        assert each.requests <= (each.budget or 0)
+        assert each.requests - each.elsewhere <= (each.budget or 0)
         if each.verdict is Verdict.HELD and each.sees is not None and each.smallest_visible is not None:
             assert each.smallest_visible <= each.sees, each.name

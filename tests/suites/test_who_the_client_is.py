@@ -53,7 +53,7 @@ def test_what_is_held(target: str, results: list[Result]) -> None:
     assert {each.name for each in mine if each.verdict is Verdict.HELD} == HELD[target]
     for each in mine:
         assert each.verdict in (Verdict.HELD, Verdict.NOT_CHECKABLE, Verdict.NOT_PROMISED), each.name
-        assert each.requests <= (each.budget or 0)
+        assert each.requests - each.elsewhere <= (each.budget or 0)
         if each.verdict is Verdict.HELD and each.sees is not None and each.smallest_visible is not None:
             assert each.smallest_visible <= each.sees, each.name
         if each.verdict is Verdict.NOT_CHECKABLE:
