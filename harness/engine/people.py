@@ -27,7 +27,15 @@ _HELD = 5.0
 """Seconds that a stranger's request is held open at the most."""
 
 _DRAWS = 30
-"""New sessions tried for each member before a backend counts as unreachable for new sessions."""
+"""New sessions tried for each member before a backend counts as unreachable for new sessions, if that takes longer
+than `_PATIENT`."""
+
+_MANY = 150
+"""As many at the most, where the balancer answers fast. One whose rotation counts the requests of pinned users too owes
+the other members two or three new sessions for each request that a user of this one has sent."""
+
+_PATIENT = 10.0
+"""Seconds after which no more than `_DRAWS` are tried."""
 
 _AT_ONCE = 10
 """Of these, how many go before the rest waits for a backend that may be avoided for a while."""
@@ -145,9 +153,9 @@ class People(ABC):
         Raises:
             Inconclusive: the balancer gave no new session to that backend within the budget.
         """
-        for number in range(_DRAWS * self.n):
-            if number == _AT_ONCE * self.n:
-                self._bide()
+        tries = 0
+        for number in self._draws(1):
+            tries += 1
             client = self.client(keep=keep)
             with self._elsewhere(number):
                 self._require_key(client, client.visit())
@@ -155,7 +163,7 @@ class People(ABC):
                 return client
             client.close()
             self.elsewhere += 1
-        raise Inconclusive(f"no new session reached {name or 'any backend'} in {_DRAWS * self.n} tries")
+        raise Inconclusive(f"no new session reached {name or 'any backend'} in {tries} tries")
 
     def pinned_to_each(self, count: int) -> dict[str, list[Client]]:
         """So many pinned users for every member, in a random order of creation.
@@ -164,9 +172,7 @@ class People(ABC):
             Inconclusive: a backend got too few new sessions within the budget.
         """
         found: dict[str, list[Client]] = {name: [] for name in self.names}
-        for number in range(_DRAWS * count * self.n):
-            if number == _AT_ONCE * count * self.n:
-                self._bide()
+        for number in self._draws(count):
             client = self.client()
             with self._elsewhere(number):
                 self._require_key(client, client.visit())
@@ -186,6 +192,17 @@ class People(ABC):
         if not user.key:
             user.visit()
         return user
+
+    def _draws(self, count: int) -> Iterator[int]:
+        """Numbers the tries to get so many users of certain backends."""
+        begin, many = time.monotonic(), count * self.n
+        for number in range(_MANY * many):
+            if number == _AT_ONCE * many:
+                self._bide()
+                begin = time.monotonic()
+            if number >= _DRAWS * many and time.monotonic() - begin > _PATIENT:
+                return
+            yield number
 
     def _bide(self) -> None:
         """Gives a balancer the time that it may lawfully avoid a backend after a first connection that went wrong."""

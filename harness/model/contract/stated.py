@@ -75,7 +75,7 @@ class Stated(BaseModel, Generic[T]):
 
     def must(self, value: T) -> bool:
         """Whether nothing but this value is allowed."""
-        return self.binding and all(each == value for each in self.allowed)
+        return self.binding and self.allowed.count(value) == len(self.allowed)
 
     def __str__(self) -> str:
         """For reports: ``idle or absolute (conflict)``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 # Characters that split a cookie-date into tokens; anything else, also beyond ASCII, belongs to a token.
 _DELIMITERS = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
@@ -18,6 +19,7 @@ _FIXDATE = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)  # a balancer that ends its cookies says the same second to all users of that second
 def parse_cookie_date(text: str) -> float | None:
     """The time a user agent reads out of an ``Expires`` value, in unix seconds; None when it must ignore the value.
 

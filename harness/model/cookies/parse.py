@@ -115,6 +115,7 @@ def octets(text: str) -> int:
         return len(text.encode("utf-8", "surrogatepass"))
 
 
+@lru_cache(maxsize=2048)  # the value of a cookie is another one for each user, its attributes are not
 def _attribute(part: str) -> Attribute:
     name, equals, value = part.partition("=")
     name, value = name.strip(" \t"), value.strip(" \t")

@@ -154,7 +154,10 @@ class _Sweep:
         return Verdicts([each.judged for each in cases if each.judged])
 
     def _binding(self, key: str) -> Binding:
-        return self._bindings.setdefault(key, Binding(key))
+        found = self._bindings.get(key)
+        if found is None:
+            found = self._bindings[key] = Binding(key)
+        return found
 
     def _open(self, number: int, exchange: Exchange) -> _Case:
         bindings = tuple(self._binding(key) for key in exchange.keys)

@@ -28,6 +28,7 @@ class Lifetime:
         if self.seconds is None and duration.default is not None and duration.default.binding:
             self.seconds, self._longest = min(duration.default.allowed), max(duration.default.allowed)
         self._follows = must(duration.follows_application, True)
+        self._idle, self._absolute = must(self._clock, "idle"), must(self._clock, "absolute")
         timed = self._clock is None or may(self._clock, "idle") or may(self._clock, "absolute")
         # A balancer that leaves expiry to its clients goes by whatever it is still sent.
         self._never = not self._follows and (not timed or must(duration.kept_by, "client"))
@@ -52,7 +53,7 @@ class Lifetime:
         """
         if self._never or self._longest is None or self._follows or self._clock is None:
             return False
-        begun = binding.born_late if must(self._clock, "absolute") else binding.last
+        begun = binding.born_late if self._absolute else binding.last
         return exchange.lab_begin > begun + self._longest + self._resolution
 
     def share(self, binding: Binding, exchange: Exchange) -> float:
@@ -66,6 +67,6 @@ class Lifetime:
         # Where every answer hands out a fresh value, the clock of an old one stands in that value itself.
         idle = binding.issued if binding.superseded else max(binding.used, binding.issued)
         idle = idle if idle > -math.inf else binding.born
-        if must(self._clock, "idle"):
+        if self._idle:
             return idle
-        return binding.born if must(self._clock, "absolute") else min(binding.born, idle)
+        return binding.born if self._absolute else min(binding.born, idle)

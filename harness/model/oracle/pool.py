@@ -124,13 +124,19 @@ class Pool:
         self._settled = sorted([each.settled for each in self._changes] + [each.done for each in self._controls])
         self._begun = sorted([each.begin for each in self._changes] + [each.t for each in self._controls])
         self._views: dict[tuple[int, int], View] = {}
+        self._window = math.nan, math.nan
+        self._last: View
 
     def view(self, begin: float, end: float) -> View:
         """What is known about ``[begin, end]``."""
+        if (begin, end) == self._window:  # of one request every rule asks again
+            return self._last
+        self._window = begin, end
         key = bisect_right(self._settled, begin), bisect_right(self._begun, end)
         found = self._views.get(key)
         if found is None:
             found = self._views[key] = self._make(begin, end)
+        self._last = found
         return found
 
     def _take(self, control: Control) -> None:

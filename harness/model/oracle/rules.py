@@ -104,6 +104,8 @@ class Rules:
         """Whether a mere use may bind a key that nobody is known to have handed out."""
         self.unknown_stays = not self.by_use and unknown_may_stay_unknown(contract)
         """Whether a key that was forgotten may go on without being bound by its use."""
+        self._may_refuse = may(said.bad_cookie, "refuse")
+        self._may_go_home, self._must_go_home = may(said.recovered, "return"), must(said.recovered, "return")
         cookie = contract.cookie
         self.names_servers = cookie is not None and must(cookie.value, "server-id")
         """Whether a value of the balancer's cookie is the name of one server, the same for all its users."""
@@ -131,7 +133,7 @@ class Rules:
         """What one key allows, given what is known about it."""
         now = self.pool.view(exchange.begin, exchange.end)
         if not binding.bound:
-            refused = not self.by_use and may(self.contract.reaction.bad_cookie, "refuse")
+            refused = not self.by_use and self._may_refuse
             return self._anew(now) | Allowed(frozenset(), may_fail=refused)
         proper = self._must_be_home(exchange, binding, now)
         if proper:
@@ -142,7 +144,7 @@ class Rules:
         over = self.lifetime.maybe_over(binding, exchange)
         if now.maybe_unsticky or self.ended(binding, exchange):
             result |= self._anew(now)
-            if over and may(self.contract.reaction.bad_cookie, "refuse"):
+            if over and self._may_refuse:
                 result |= Allowed(frozenset(), may_fail=True)
         back = self._may_return(binding, now)
         return result | Allowed(back, may_fail=bool(back & now.maybe_down))
@@ -235,7 +237,7 @@ class Rules:
     # Going home.
 
     def _may_return(self, binding: Binding, now: View) -> frozenset[str]:
-        if not may(self.contract.reaction.recovered, "return"):
+        if not self._may_go_home:
             return frozenset()
         at_home = (
             (binding.former | binding.homes.keys()) - now.sure_out - now.sure_down if self.draining.home else set()
@@ -244,7 +246,7 @@ class Rules:
 
     def _must_be_home(self, exchange: Exchange, binding: Binding, now: View) -> str:
         """The one backend that a mode which goes home must choose; "" where that is not certain."""
-        if binding.proper is None or not must(self.contract.reaction.recovered, "return"):
+        if binding.proper is None or not self._must_go_home:
             return ""
         name, since = binding.proper
         if not _whole(now) or binding.superseded or binding.free or now.maybe_unsticky or not exchange.certain:
