@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answers: deque[Answer] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self._silent = False
         self._full = False
         self._ending = False
@@ -70,6 +71,8 @@ class Connection(asyncio.Protocol):
         self.state.connections.discard(self)
         self._answers.clear()
         self._cancel()
+        if self._closing is not None:
+            self._closing.cancel()  # nearly every visitor closes first: nobody need be woken for it once more
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -154,7 +157,7 @@ class Connection(asyncio.Protocol):
         else:  # TLS says goodbye when it is closed
             transport.close()
             return
-        asyncio.get_running_loop().call_later(LAST_WORDS, transport.close)
+        self._closing = asyncio.get_running_loop().call_later(LAST_WORDS, transport.close)
 
     def reset(self) -> None:
         """End with RST at once."""

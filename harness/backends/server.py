@@ -44,6 +44,7 @@ class BackendServer:
             OSError: the control socket cannot be made.
         """
         self._listener.accept()
+        await self._listener.opened()
         if self._datagrams is not None:
             self._datagrams.follow()
         if self.state.options.control is not None:
@@ -98,6 +99,7 @@ class BackendServer:
     async def _begin_anew(self) -> None:
         """Drop every connection, those of the backlog included, and forget everybody."""
         self._listener.accept()
+        await self._listener.opened()
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)
         async with asyncio.timeout(PATIENCE):
