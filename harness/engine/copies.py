@@ -167,8 +167,7 @@ def _beside(scenario: Scenario, deployment: Deployment) -> Iterator[Scenario]:
         deployment.deafen()
         _absorb(scenario, child)
         if deployment.loaded.target.backends.owner == "limpet":
-            for arrival in child.arrived():
-                recorder.add(arrival)
+            recorder.extend(child.arrived())
         recorder.close()
 
 

@@ -87,8 +87,7 @@ def run_job(
         scenario.close()
         deployment.deafen()
         if deployment.loaded.target.backends.owner == "limpet":
-            for arrival in scenario.arrived():
-                recorder.add(arrival)
+            recorder.extend(scenario.arrived())
         recorder.close()
     found = result(findings)
     if found.verdict in (Verdict.BROKEN, Verdict.KNOWN_DEVIATION):

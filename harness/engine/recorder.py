@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from limpet.harness.model.history import Control, Received, Record, Sent, encode
@@ -48,15 +48,21 @@ class HistoryRecorder:
         return self._open
 
     def add(self, record: Record) -> None:
-        """Appends one record; one write, so that a crash tears at most the last line."""
-        line = encode(record)
+        """Appends one record."""
+        self.extend((record,))
+
+    def extend(self, records: Sequence[Record]) -> None:
+        """Appends records; one write, so that a crash tears at most the last line."""
+        if not records:
+            return
+        lines = b"".join(map(encode, records))
         with self._lock:
-            self._records.append(record)
-            self._open += isinstance(record, Sent) - isinstance(record, Received)
+            self._records += records
+            self._open += sum(isinstance(each, Sent) - isinstance(each, Received) for each in records)
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o644)
-            os.write(self._file, line)
+            os.write(self._file, lines)
 
     def abandon(self) -> None:
         """One request in flight will never be waited for."""
