@@ -10,6 +10,7 @@ few of its runs. All this decides in a few hundred trials what everything agains
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,11 +81,22 @@ def covering(pairs: Sequence[Uncovered], declared: Sequence[Trial]) -> Iterator[
                     places = [number for number, one in enumerate(pair.beside) if means(one, trial.right.name)]
                     here += [(place, trial.fault, job) for place in places[:1]]
         drawn = any(job.behaviour.lengthy for job in pair.open)
-        found = [*_best(here, BESIDE + drawn), *_best(elsewhere, EACH - drawn)]
+        found = [*_best(_spread(here), BESIDE + drawn), *_best(elsewhere, EACH - drawn)]
         for fault, job in found:
             if (fault.name, job.key) not in seen:
                 seen.add((fault.name, job.key))
                 yield fault, job
+
+
+def _spread(ranked: Sequence[tuple[int, Fault, Job]]) -> list[tuple[int, Fault, Job]]:
+    """One fault of each rank before the second one of any: what breaks a sentence in the same way is found alike."""
+    turns: Counter[int] = Counter()
+    found = []
+    for rank, fault, job in sorted(ranked, key=lambda each: (each[0], each[1].name)):
+        found.append((turns[rank], rank, fault, job))
+        turns[rank] += 1
+    found.sort(key=lambda each: each[:2])
+    return [(place, fault, job) for place, (_, _, fault, job) in enumerate(found)]
 
 
 def _best(ranked: Sequence[tuple[int, Fault, Job]], count: int) -> list[tuple[Fault, Job]]:
