@@ -73,6 +73,8 @@ class Listener:
         self._opening = self._loop.create_task(self._serve())
 
     async def _serve(self) -> None:
+        if self._opening is not asyncio.current_task():
+            return  # it is a black hole again, whose backlog must stay full
         server = await self._loop.create_server(
             self._protocol, sock=self._socket.dup(), ssl=self._secure, backlog=BACKLOG
         )

@@ -87,6 +87,7 @@ class BackendServer:
             self._listener.swallow()
         else:
             self._listener.accept()
+            await self._listener.opened()
         present: list[Connection] = list(self.state.connections)
         for connection in present:
             connection.follow()
