@@ -47,7 +47,7 @@ sequences: $(VENV)/.installed-dev ## is what the rows of several events reject r
 selftest: $(VENV)/.installed ## do the checks notice balancers that are wrong on purpose?
 	@$(BIN)/limpet selftest $(ARGS)
 
-coverage: $(VENV)/.installed ## has each documented sentence a check that was seen to fail? (an hour or two; one part needs root)
+coverage: $(VENV)/.installed ## has each documented sentence a check that was seen to fail? (half an hour; one part needs root)
 	@$(BIN)/limpet run -q $(EMULATED) --out $(COVERED)/all
 	@$(BIN)/limpet run -q $(EMULATED) --behaviour 'chaos.*' --behaviour fairness.scale-out-lag --out $(COVERED)/lengthy
 	@$(BIN)/limpet selftest --cover --out $(COVERED)/selftest
