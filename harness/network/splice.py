@@ -83,12 +83,45 @@ class Half(asyncio.Protocol):
 
 
 class Ends(Half):
-    """A connection: this is its inner end, ``other`` the outer one as soon as there is one."""
+    """A connection: this is its inner end, ``other`` the outer one as soon as there is one.
+
+    What comes in before the other end stands is kept: asyncio up to Python 3.11.4 forgets that a transport was paused
+    in `connection_made` and reads on.
+    """
 
     def __init__(self, table: Table) -> None:
         super().__init__(self)
         self._table = table
         self._inner = ("", 0)
+        self._begun = False
+        self._early = bytearray()
+
+    def begin(self) -> None:
+        """Both ends stand: what came early goes on, and so does reading."""
+        self._begun = True
+        if self._early:
+            super().data_received(bytes(self._early))
+            self._early.clear()
+        if self.transport is None:
+            return
+        if self._ended and not super().eof_received():
+            self.transport.close()
+        else:
+            self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """On to the other end, as soon as it stands."""
+        if self._begun:
+            super().data_received(data)
+        else:
+            self._early += data
+
+    def eof_received(self) -> bool:
+        """No more from here; said to the other end as soon as it stands."""
+        if self._begun:
+            return super().eof_received()
+        self._ended = True
+        return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accepted: nothing is read before the other end stands."""
@@ -149,7 +182,7 @@ async def open_outside(ends: Ends, egress: str, target: tuple[str, int]) -> Outs
     if ends.transport is None:
         half.reset()  # the inside gave up meanwhile
     else:
-        ends.transport.resume_reading()
+        ends.begin()
     return outside
 
 
