@@ -10,7 +10,7 @@ from pathlib import Path
 from limpet.harness.engine.scenario import Scenario
 from limpet.harness.model.history import Sent
 from limpet.harness.model.violation import Violation
-from limpet.harness.network.frames import End, end_of
+from limpet.harness.network.frames import End, Pair, end_of
 
 
 def write_packets(scenario: Scenario, violations: Sequence[Violation], path: Path, begin: float) -> bool:
@@ -26,12 +26,13 @@ def write_packets(scenario: Scenario, violations: Sequence[Violation], path: Pat
     if capture is None or not violations:
         return False
     with contextlib.suppress(OSError):  # of a full disk the history tells; the verdict stands without this
-        return capture.write(path, ends_of(scenario, violations), begin, time.monotonic()) > 0
+        ends, pairs = flows_of(scenario, violations)
+        return capture.write(path, ends, begin, time.monotonic(), pairs) > 0
     return False
 
 
-def ends_of(scenario: Scenario, violations: Sequence[Violation]) -> set[End]:
-    """Both ends of what those users sent: theirs, and the balancer's towards the backends that got it.
+def flows_of(scenario: Scenario, violations: Sequence[Violation]) -> tuple[set[End], set[Pair]]:
+    """What those users sent: their own ends, and both ends of what the balancer then had to do with backends.
 
     Everybody's where no single user shows it, such as a group that should have been balanced anew.
     """
@@ -41,4 +42,10 @@ def ends_of(scenario: Scenario, violations: Sequence[Violation]) -> set[End]:
     theirs = [each for each in sent if not users or each.client in users or each.id in requests]
     ids = {each.id for each in theirs}
     ends = {(each.source, each.port) for each in theirs if each.source and each.port} | scenario.forged
-    return ends | {end_of(each.peer) for each in scenario.arrived() if each.id in ids and each.peer}
+    pairs = {
+        (end_of(each.peer), address)
+        for each in scenario.arrived()
+        if each.id in ids and each.peer
+        for address in scenario.system.addresses_of(each.backend)
+    }
+    return ends, pairs

@@ -172,6 +172,14 @@ class Deployment(Mending):
         """What limpet's own backends received so far of requests whose id is ``prefix``, a dash, and anything."""
         return self._servers.arrived_of(prefix)
 
+    def addresses_of(self, name: str) -> tuple[tuple[str, int], ...]:
+        """Where limpet's own backend of this name listens, each server of a group.
+
+        Raises:
+            HarnessFault: limpet started none.
+        """
+        return tuple((server.host, server.port) for server in self._servers.of(name))
+
     # What happens to backends.
 
     def kill(self, *names: str, settle: bool = True, meanwhile: Meanwhile = None) -> None:

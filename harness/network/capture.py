@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from limpet.harness.model.errors import SetupFault
-from limpet.harness.network.frames import End, Wanted
+from limpet.harness.network.frames import End, Pair, Wanted
 
 KEPT = 32 << 20
 """Bytes of packets that are kept of each link, the newest ones."""
@@ -87,22 +87,23 @@ class Capture:
         self._thread = threading.Thread(target=self._take, daemon=True, name="capture")
         self._thread.start()
 
-    def write(self, path: Path, ends: Collection[End], begin: float, end: float) -> int:
-        """Writes the packets that came from or went to one of these ends meanwhile; returns how many, 0 for no file.
+    def write(self, path: Path, ends: Collection[End], begin: float, end: float, pairs: Collection[Pair] = ()) -> int:
+        """Writes the packets of these flows that passed meanwhile; returns how many, 0 for no file.
 
         Times in the file are those of the history: seconds of CLOCK_MONOTONIC.
 
         Args:
             path: the file to make, in pcap format.
-            ends: addresses, each with a port.
+            ends: one of each flow, an address with a port.
             begin: CLOCK_MONOTONIC.
             end: CLOCK_MONOTONIC.
+            pairs: both ends of further flows.
 
         Raises:
             OSError: the file cannot be written.
         """
         self._flush(end)
-        wanted = Wanted(ends)
+        wanted = Wanted(ends, pairs)
         with self._lock:
             blocks = list(self._kept)
         packets = (each for ahead, block in blocks for each in _packets(block, ahead))

@@ -8,6 +8,8 @@ from collections.abc import Collection
 
 End = tuple[str, int]
 """An address and a port."""
+Pair = tuple[End, End]
+"""Both ends of a connection or flow, in any order."""
 _ETHERNET = 14
 _V4, _V6 = 0x0800, 0x86DD
 _ICMP, _TCP, _UDP, _ICMP_V6 = 1, 6, 17, 58
@@ -26,14 +28,13 @@ class Wanted:
     Packets have to come in the order in which they passed the link.
 
     Args:
-        ends: of the flows.
+        ends: one of each flow, where that has one which is nobody else's.
+        pairs: both of each flow, where several may share one end: a balancer may use a port towards each backend once.
     """
 
-    def __init__(self, ends: Collection[End]) -> None:
-        self._ends = frozenset(
-            (socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address), port)
-            for address, port in ends
-        )
+    def __init__(self, ends: Collection[End], pairs: Collection[Pair] = ()) -> None:
+        self._ends = frozenset(map(_packed, ends))
+        self._pairs = frozenset(frozenset(map(_packed, pair)) for pair in pairs)
         self._parts: set[bytes] = set()
 
     def __call__(self, frame: bytes) -> bool:
@@ -70,4 +71,10 @@ class Wanted:
         if protocol not in (_TCP, _UDP):
             return False
         leaves, arrives = struct.unpack_from("!HH", frame, at)
-        return (source, leaves) in self._ends or (target, arrives) in self._ends
+        one, other = (source, leaves), (target, arrives)
+        return one in self._ends or other in self._ends or frozenset((one, other)) in self._pairs
+
+
+def _packed(end: End) -> tuple[bytes, int]:
+    address, port = end
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address), port

@@ -124,6 +124,20 @@ def test_further_fragments_and_errors_belong_to_their_flow() -> None:
     assert not wanted(b"short")
 
 
+def test_of_flows_that_share_a_port_only_the_one_that_is_meant_is_wanted() -> None:
+    from scapy.layers.inet import IP, TCP
+    from scapy.layers.l2 import Ether
+
+    balancer, one, two = ("192.0.2.34", 40_000), ("198.51.100.1", 80), ("198.51.100.2", 80)
+    wanted = Wanted((), [(balancer, one)])
+
+    def frame(source: tuple[str, int], target: tuple[str, int]) -> bytes:
+        return bytes(Ether() / IP(src=source[0], dst=target[0]) / TCP(sport=source[1], dport=target[1]))
+
+    assert wanted(frame(balancer, one)) and wanted(frame(one, balancer))
+    assert not wanted(frame(balancer, two)) and not wanted(frame(two, balancer))
+
+
 @pytest.fixture(scope="module")
 def holds() -> Behaviour:
     return next(each for each in behaviours() if each.id == HOLDS)
