@@ -26,7 +26,11 @@ REQUESTS = 1000
 """After so many requests no further walk begins; one has fewer than 200."""
 
 SECONDS = 15.0
-"""Nor when it would wait longer than this for the balancer, all walks together: see `seconds`."""
+"""Nor when it would wait longer than this for the balancer, all walks together (see `seconds`), and something was
+decided."""
+
+SPARE = 3
+"""So many are dealt however long they wait: a walk may draw events upon which everything was allowed."""
 
 PLAYS = 80
 """Plays to make a failing walk smaller, at the most."""
@@ -45,7 +49,7 @@ def dealt(loaded: LoadedTarget, seed: str, *, walks: int = WALKS) -> Iterator[tu
     for number in range(walks):
         steps = within(dealer.walk(), loaded.target, loaded.contract, SECONDS)
         waits += seconds(steps, loaded.target, loaded.contract)
-        if number and waits > SECONDS:
+        if number >= SPARE and waits > SECONDS:
             return
         yield steps
 
@@ -57,7 +61,8 @@ def foretold_walks(loaded: LoadedTarget, seed: str, _duration: float = 0.0) -> s
         [
             *lines,
             "Of 2 is the backend that user 2 reached last. A walk that goes wrong is played again, shortened, "
-            f"up to {PLAYS + AGAIN} times; each is healed by revive, and by the members and the stickiness of before",
+            f"up to {PLAYS + AGAIN} times; each is healed by revive, and by the members and the stickiness of before. "
+            f"What would wait for more than {SECONDS:g} s in all is played where nothing before could show anything",
         ]
     )
 
@@ -75,8 +80,10 @@ def random_walk(scenario: Scenario, *, walks: int = WALKS) -> None:
         SetupFault: the balancer could not be started or steered.
     """
     theatre = Theatre(scenario, scenario.cast)
-    for number, steps in enumerate(dealt(scenario.system.loaded, scenario.plan_seed, walks=walks), 1):
-        if number > 1 and scenario.requests > REQUESTS:
+    loaded, waits = scenario.system.loaded, 0.0
+    for number, steps in enumerate(dealt(loaded, scenario.plan_seed, walks=walks), 1):
+        waits += seconds(steps, loaded.target, loaded.contract)
+        if number > 1 and (scenario.requests > REQUESTS or (waits > SECONDS and scenario.decided)):
             break
         played = theatre.play(steps)
         if played.violations:
