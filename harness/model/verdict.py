@@ -119,8 +119,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     accuses a right balancer; ``budget``, the most requests that it sends, but for ``elsewhere``: those that were placed
     elsewhere while users of a certain backend were looked for, of which a balancer may lawfully want as many as it
     likes; ``sees``, the smallest share of faulty answers that it finds with 95 %. ``smallest_visible`` is that share
-    for what this run really decided, where it held.
-    None where nothing is stated or can be said. ``certainty`` is what those do not say, in words;
+    for what this run really decided, where it held. None where nothing is stated or can be said.
+    ``certainty`` is what those do not say, in words;
     ``history`` is the file with the scenario's records, relative to the run's output directory ("" when none);
     ``packets`` likewise what passed the balancer's link of those whom the violations are about, in pcap format.
     ``product`` is what really runs; ``plays`` is the product whose profile it is judged by, "" where that is the same
