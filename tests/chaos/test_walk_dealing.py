@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from limpet.harness.chaos import random_walk
 from limpet.harness.chaos.walk import SPECS, WORDS, Step, problems, unfit, without_user
 from limpet.harness.chaos.walk_draw import EVENTS, Dealer, seconds, within
 from limpet.harness.targets.load import load
@@ -126,3 +129,24 @@ def test_a_walk_is_cut_where_it_would_wait_too_long() -> None:
     short = within(walk, loaded.target, loaded.contract, 5.0)
     assert short == walk[: len(short)] and seconds(short, loaded.target, loaded.contract) <= 5.0
     assert seconds(walk[: len(short) + 1], loaded.target, loaded.contract) > 5.0
+
+
+@pytest.mark.parametrize(("decided", "plays"), [([4, 9, 9], 1), ([0, 4, 9], 2), ([0, 0, 4], 3)])
+def test_on_a_balancer_that_is_slow_to_notice_walks_go_on_until_one_decides(
+    monkeypatch: pytest.MonkeyPatch, decided: list[int], plays: int
+) -> None:
+    """Each of them alone takes the time of a run."""
+    played: list[object] = []
+
+    def play(steps: object) -> Any:
+        played.append(steps)
+        return SimpleNamespace(violations=(), decided=decided[len(played) - 1], requests=50)
+
+    scenario: Any = SimpleNamespace(
+        system=SimpleNamespace(loaded=load(TARGETS[0])), plan_seed="1", cast="1", requests=0, decided=0,
+        step=lambda _text: None,
+    )  # fmt: skip
+    monkeypatch.setattr(random_walk, "Theatre", lambda *_: SimpleNamespace(play=play))
+    monkeypatch.setattr(random_walk, "seconds", lambda *_: random_walk.SECONDS + 1)
+    random_walk.random_walk(scenario)
+    assert len(played) == plays

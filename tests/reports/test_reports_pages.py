@@ -157,6 +157,8 @@ def test_what_a_check_states_of_itself_is_in_the_page() -> None:
         requests=88, decided=75, error_rate=0.0, budget=180, sees=0.04, smallest_visible=0.0391, certainty="and more",
     )  # fmt: skip
     assert cost(result).startswith("88 of at most 180 requests, 75 decisive")
+    looked = msgspec.structs.replace(result, requests=288, elsewhere=200)
+    assert cost(looked).startswith("88 of at most 180 requests and 200 to find users of each backend, 75 decisive")
     said = certainty(result)
     assert "false accusation is 0: no luck is involved" in said and "Faults in 4 % of what was decided" in said
     assert said.endswith("And more")

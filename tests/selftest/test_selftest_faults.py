@@ -226,6 +226,19 @@ def test_a_row_whose_events_are_drawn_is_covered_by_what_its_own_requirement_rej
     assert undrawn([seen(declared, Verdict.HELD)]) == []
 
 
+def test_what_is_tried_beside_comes_from_different_rows_of_the_requirement(tmp_path: Path) -> None:
+    """A walk sees nothing of forged headers, whatever they do: two faults of that kind would be one try."""
+    names = ["address-of-the-first-request", "leftmost-address-believed", "source-port-is-the-key"]
+    sources = {"reference": catalogues()["reference"]}
+    planned = arrange(faults(globs=names), behaviours(), tmp_path, full=False, cover=sources)
+    walks = [
+        each.fault.name
+        for each in planned.trials
+        if (each.right.name, each.right.loaded.profile) == ("chaos.random-walk", "reference/source-ip-forwarded")
+    ]
+    assert walks == ["address-of-the-first-request", "source-port-is-the-key"]
+
+
 def test_the_classes_are_those_of_the_list() -> None:
     assert sorted(CLASSES) == list(range(1, 43))
 
