@@ -40,7 +40,8 @@ class Listener:
     """Accepts connections, or stops to and fills the backlog so that connects time out.
 
     Each time that it accepts, the loop gets a duplicate of the socket to serve: closing that leaves the socket itself
-    and its backlog as they are. The loop's own way to accept costs half of what `socket.accept` and a task do.
+    and its backlog as they are. Balancers open a connection for each health check, and the loop's own way to accept is
+    cheaper than `socket.accept` and a task.
     """
 
     def __init__(
